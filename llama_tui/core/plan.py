@@ -1,0 +1,252 @@
+"""Everything that is decided before a cent is spent. Pure, printable, holds no secret."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from llama_tui.core import money
+from llama_tui.core.errors import UsageError, unknown
+from llama_tui.core.instances import InstanceType
+from llama_tui.core.models import Model
+from llama_tui.core.sizing import Fit
+
+if TYPE_CHECKING:
+    from llama_tui.core.interfaces import Engine
+
+ALWAYS = 90
+"""Steps from this number on are cheap and run at every start: they bring the server up and wait for it."""
+
+_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A title and a shell script that may be run again."""
+
+    id: str
+    """`NN-word`: steps run in this order."""
+    title: str
+    script: str
+    """POSIX sh, run with -eu in the endpoint's folder: what a person would type."""
+    secrets: tuple[str, ...] = ()
+    """Secrets that it reads from a file, as `hf_token` from `$HF_TOKEN_PATH`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When an endpoint is to end. None: no limit of that kind."""
+
+    usd: float | None = None
+    hours: float | None = None
+    idle_minutes: int | None = None
+
+
+OnFailure = Literal["keep", "terminate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a person chose. Empty: the plan decides."""
+
+    model: str
+    cloud: str
+    host: str = ""
+    instance_type: str = ""
+    region: str = ""
+    engine: str = ""
+    profile: str = ""
+    name: str = ""
+    port: int = 0
+    max_model_len: int = 0
+    limits: Limits = field(default_factory=Limits)
+    on_failure: OnFailure = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One deploy, decided."""
+
+    name: str
+    cloud: str
+    host: str
+    """`USER@HOST` on the `ssh` cloud, else empty."""
+    model: Model
+    instance_type: InstanceType
+    region: str
+    """Empty: any region with capacity (or the cloud has none)."""
+    engine: str
+    profile: str
+    served_model_name: str
+    fit: Fit
+    port: int
+    """Port of the server on the machine. 0: the first free one from 8000."""
+    limits: Limits
+    on_failure: OnFailure
+    rents: bool
+    """The machine is launched for this endpoint, and ends with it."""
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def directory(self) -> str:
+        """The endpoint's folder on the machine, from its home."""
+        return f".llama-tui/{self.name}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that its steps name."""
+        return tuple(dict.fromkeys(secret for step in self.steps for secret in step.secrets))
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What an engine needs to know to write the steps."""
+
+    model: Model
+    instance_type: InstanceType
+    fit: Fit
+    profile: str
+    port: int
+    rents: bool
+
+
+def check_name(name: str) -> str:
+    """The name of an endpoint, or a UsageError that says what a name looks like."""
+    if not _NAME.match(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of an endpoint",
+            "use up to 32 small letters, digits and dashes, for example --name llama-8b",
+        )
+    return name
+
+
+def default_name(model: Model) -> str:
+    """A name made from the model's: `llama-3.1-8b` becomes `llama-3-1-8b`."""
+    return re.sub(r"[^a-z0-9]+", "-", model.name.lower()).strip("-")[:32].strip("-")
+
+
+def choose_instance_type(
+    choices: Choices, model: Model, instance_types: list[InstanceType], engine: Engine
+) -> tuple[InstanceType, Fit]:
+    """The type that was asked for, or the cheapest that fits, with capacity before without.
+
+    Raises:
+        UsageError: no such type, or none of them holds the model.
+    """
+    by_name = {one.name: one for one in instance_types}
+    if choices.instance_type:
+        if choices.instance_type not in by_name:
+            raise unknown("instance type", choices.instance_type, by_name)
+        chosen = by_name[choices.instance_type]
+        fit = engine.fit(model, chosen, choices.profile, choices.max_model_len)
+        if not fit.fits:
+            raise UsageError(
+                f"{model.name} does not fit on {chosen.name}: {fit.reason}",
+                "see: llama-tui types --model " + model.name,
+            )
+        return chosen, fit
+    fitting = [
+        (one, fit)
+        for one in instance_types
+        if (fit := engine.fit(model, one, choices.profile, choices.max_model_len)).fits
+    ]
+    if choices.region:
+        fitting = [pair for pair in fitting if choices.region in pair[0].regions] or fitting
+    if not fitting:
+        raise UsageError(
+            f"{model.name} fits on none of the {len(instance_types)} instance types of {choices.cloud}",
+            "choose a smaller model, or a shorter --max-model-len",
+        )
+    return min(fitting, key=lambda pair: (not pair[0].regions, pair[0].price_cents_per_hour, pair[0].name))
+
+
+def make_plan(
+    choices: Choices, model: Model, instance_types: list[InstanceType], engine: Engine, *, rents: bool
+) -> Plan:
+    """Decide what was left open, check what was not, and write the steps.
+
+    Raises:
+        UsageError: a name that does not exist, or a model that does not fit.
+    """
+    if engine.profiles and not choices.profile:
+        choices = replace(choices, profile=engine.profiles[0])
+    if choices.profile and choices.profile not in engine.profiles:
+        raise unknown(f"profile of {engine.name}", choices.profile, engine.profiles)
+    if not 0 <= choices.port < 65536:
+        raise UsageError(f"{choices.port} is not a port", "give a --port from 1 to 65535")
+    instance_type, fit = choose_instance_type(choices, model, instance_types, engine)
+    known_regions = {region for one in instance_types for region in one.regions}
+    if choices.region and choices.region not in known_regions:
+        raise unknown("region", choices.region, known_regions)
+    serving = Serving(model, instance_type, fit, choices.profile, choices.port, rents)
+    return Plan(
+        name=check_name(choices.name or default_name(model)),
+        cloud=choices.cloud,
+        host=choices.host,
+        model=model,
+        instance_type=instance_type,
+        region=choices.region,
+        engine=engine.name,
+        profile=choices.profile,
+        served_model_name=engine.served_model_name(model),
+        fit=fit,
+        port=choices.port,
+        limits=choices.limits,
+        on_failure=choices.on_failure,
+        rents=rents,
+        steps=engine.steps(serving),
+        warnings=engine.warnings(serving),
+    )
+
+
+def summary(plan: Plan) -> list[tuple[str, str]]:
+    """The plan as (label, value) pairs, for both faces."""
+    kind = plan.instance_type
+    where = {"ssh": plan.host, "local": "this computer"}.get(plan.cloud, f"{kind.name} ({kind.description})")
+    rows = [
+        ("name", plan.name),
+        ("model", f"{plan.model.name} ({plan.model.repo_id})"),
+        ("machine", where),
+        ("engine", f"{plan.engine} {plan.profile}".strip()),
+    ]
+    if plan.rents:
+        rows.insert(
+            3, ("region", plan.region or f"any with capacity: {', '.join(kind.regions) or 'none now'}")
+        )
+        rows.append(("price", money.per_hour(kind.price_cents_per_hour)))
+        rows.append(("if setup fails", f"{plan.on_failure} the machine"))
+    if plan.fit.weights_gib:
+        rows.append(("weights", f"{plan.fit.weights_gib:.2f} GiB" + (" per GPU" if kind.gpus else "")))
+    if plan.fit.max_model_len:
+        users = f", {plan.fit.max_concurrency:.1f} users at once" if plan.fit.max_concurrency else ""
+        rows.append(("context", f"{plan.fit.max_model_len:,} tokens{users}"))
+    rows.extend(("note", warning) for warning in plan.warnings)
+    return rows
+
+
+def as_script(plan: Plan) -> str:
+    """The steps as one shell script that does the same without llama-tui."""
+    lines = [
+        "#!/bin/sh",
+        f"# {plan.model.repo_id} with {plan.engine} {plan.profile}".rstrip()
+        + ", as llama-tui would set it up.",
+        *(f"# Note: {warning}" for warning in plan.warnings),
+        "set -eu",
+        f"mkdir -p ~/{shlex.quote(plan.directory)} && cd ~/{shlex.quote(plan.directory)}",
+    ]
+    for secret in plan.secrets:
+        variable = f"{secret.upper()}_PATH"
+        lines.append(
+            f': "${{{variable}:?put the {secret.replace("_", " ")} in a 0600 file and its path here}}"'
+        )
+        lines.append(f"export {variable}")
+    for step in plan.steps:
+        lines += [
+            "",
+            f"# {step.id}: {step.title}",
+            f"( {step.script.strip()}\n)" if "exit" in step.script else step.script.strip(),
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Which server serves the model: pure, values in, shell text out."""

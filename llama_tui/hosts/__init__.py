@@ -1,0 +1,1 @@
+"""How a command reaches a machine: over SSH, or as a subprocess of this one. The same verbs for both."""

@@ -1,0 +1,1 @@
+"""What it does: coroutines over the interfaces. Each tells what happens through emit, returns its result, raises its error."""

@@ -1,0 +1,1 @@
+"""Face two: the Textual app, the only place that imports textual."""
