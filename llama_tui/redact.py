@@ -26,7 +26,8 @@ _LOOKS_SECRET = re.compile(
     r"|(?i:(?<=\?token=)|(?<=&token=))[^&\s'\"]+"
 )
 _NAMED_SECRET = re.compile(
-    r"""(?ix) ( ["']? (?:api_keys?|hf_token|jupyter_token|private_key|user_data) ["']? \s* [=:] \s* \[? ["'] ) ( [^"']+ )"""
+    r"""(?ix) ( ["']? (?:api_keys?|hf_token|jupyter_token|private_key|user_data) ["']? \s* [=:] \s* \[? ["'] )"""
+    r"""([^"']+)"""
 )
 
 _remembered: set[str] = set()

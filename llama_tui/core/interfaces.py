@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from llama_tui.core.events import Progress
 from llama_tui.core.instances import Instance, InstanceType, Launch
 from llama_tui.core.models import Model
 from llama_tui.core.plan import Serving, Step
@@ -33,6 +34,26 @@ class Address:
     """`http://127.0.0.1:PORT`, without a path."""
     uds: str = ""
     """A Unix socket that stands for the URL's host and port; empty: TCP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a server died, and what helps."""
+
+    sentence: str
+    hint: str = ""
+
+
+class LogReader(Protocol):
+    """Reads a server's log from its first line on."""
+
+    def read(self, line: str) -> Progress | None:
+        """The phase that a line tells of, if it does."""
+        ...
+
+    def cause(self) -> Cause | None:
+        """Why the server died; None when the log does not tell."""
+        ...
 
 
 class Host(Protocol):

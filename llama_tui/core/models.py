@@ -71,9 +71,7 @@ _1B = Shape(16, 2048, 32, 8, 64)
 _3B = Shape(28, 3072, 24, 8, 128)
 
 
-def _llama(
-    name: str, repo: str, parameters: int, context: int, shape: Shape, since: str
-) -> tuple[Model, Model]:
+def _llama(name: str, repo: str, parameters: int, context: int, shape: Shape, since: str) -> tuple[Model, Model]:
     """The base model and its Instruct twin."""
     org = "meta-llama/"
     return (

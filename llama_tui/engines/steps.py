@@ -1,0 +1,123 @@
+"""Shell that both engines need: look at the machine, start a server, wait until it answers.
+
+A step that must give up prints one line `llama-tui: SENTENCE | WHAT TO DO NEXT` and exits 3 (preflight) or 1;
+the client shows that line. Everything runs in the endpoint's folder.
+"""
+
+from __future__ import annotations
+
+from llama_tui.core.plan import Step
+
+FIRST_PORT = 8000
+QUIET_MINUTES = 20
+"""How long a server may be neither healthy nor writing to its log before the wait for it ends."""
+
+_SAY = """say() { echo "llama-tui: $1 | $2"; exit 3; }"""
+
+_SERVER_LIVES = """\
+# A zombie answers to kill -0: its state tells it from a process that lives.
+server_lives() {
+    [ -s api_server.pid ] && ps -p "$(cat api_server.pid)" -o stat= 2>/dev/null | grep -q '^[^Z]'
+}"""
+
+
+def _choose_port(port: int) -> str:
+    """Note in `port` the port that was asked for, or the first free one from 8000."""
+    return f"""\
+python3 - <<'PY' >port.new || say "port {port} is in use on this machine" "choose another one with --port"
+import socket, sys
+for port in {f"[{port}]" if port else f"range({FIRST_PORT}, {FIRST_PORT + 1000})"}:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    print(port)
+    sys.exit()
+sys.exit(1)
+PY
+mv port.new port"""
+
+
+def check(*, systems: str, disk_gib: float, port: int, extra: str = "") -> Step:
+    """Is this a machine that can do it: system, python3 with venv, free disk, and the port that was asked for.
+
+    `systems` is a pattern of what `uname -s` may say, as `Linux | Darwin`.
+    """
+    need = int(disk_gib * 1024)
+    script = f"""\
+{_SAY}
+case "$(uname -s)" in
+{systems}) ;;
+*) say "this machine runs $(uname -s), not Linux" "choose a machine with Linux" ;;
+esac
+command -v python3 >/dev/null ||
+    say "there is no python3 on this machine" "install it there: sudo apt-get install -y python3 python3-venv"
+python3 -c 'import ensurepip, venv' 2>/dev/null ||
+    say "its python3 cannot make virtual environments" "install it there: sudo apt-get install -y python3-venv"
+free_mib=$(df -Pk . | awk 'NR == 2 {{ print int($4 / 1024) }}')
+[ "$free_mib" -ge {need} ] ||
+    say "only $free_mib MiB of its disk are free, {need} are needed" "free some there, or take another machine"
+"""
+    if port:
+        script += _choose_port(port) + "\n"
+    if extra:
+        script += extra.strip() + "\n"
+    script += 'echo "$(uname -srm), $(python3 --version), $free_mib MiB free"\n'
+    return Step("00-check", "Check the machine", script)
+
+
+def server(prepare: str, command: str, *, port: int) -> Step:
+    """Start `command` in the background if it does not run yet: output to api_server.log, pid to api_server.pid."""
+    script = f"""\
+{_SAY}
+{_SERVER_LIVES}
+if server_lives; then
+    echo "the server runs already, pid $(cat api_server.pid)"
+    exit 0
+fi
+{_choose_port(port)}
+# The endpoint's own key: it opens this server and nothing else.
+[ -s api_key ] || (umask 077 && od -An -tx1 -N24 /dev/urandom | tr -d ' \\n' >api_key)
+{prepare.strip()}
+nohup {command} >>api_server.log 2>&1 </dev/null &
+echo $! >api_server.pid
+echo "started, pid $!, http://127.0.0.1:$(cat port)"
+"""
+    return Step("90-server", "Start the server", script)
+
+
+def ready() -> Step:
+    """Wait until the server answers /health; a server that dies or falls silent ends the wait."""
+    script = f"""\
+{_SERVER_LIVES}
+healthy() {{
+    python3 - "$(cat port)" <<'PY'
+import sys, time, urllib.request
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
+for _ in range(8):  # the Python that asks is up for two seconds, so that asking often is cheap
+    try:
+        sys.exit(direct.open(f"http://127.0.0.1:{{sys.argv[1]}}/health", timeout=5).status != 200)
+    except OSError:
+        time.sleep(0.25)
+sys.exit(1)
+PY
+}}
+size=-1 quiet=0
+until healthy; do
+    if ! server_lives; then
+        echo "llama-tui: the server died while it started | its last words stand in the server log"
+        exit 1
+    fi
+    now=$(wc -c <api_server.log)
+    if [ "$now" -eq "$size" ]; then quiet=$((quiet + 2)); else quiet=0; fi
+    size=$now
+    if [ "$quiet" -gt {QUIET_MINUTES * 60} ]; then
+        echo "llama-tui: the server has been silent for {QUIET_MINUTES} minutes | look at the server log"
+        exit 1
+    fi
+done
+echo "http://127.0.0.1:$(cat port)/health answers"
+"""
+    return Step("99-ready", "Wait until it answers", script)

@@ -1,0 +1,137 @@
+"""vLLM, in two ways: `guide` is Lambda's Llama 3 guide to the letter, `current` a recent pinned release."""
+
+from __future__ import annotations
+
+import shlex
+
+from llama_tui.core import sizing
+from llama_tui.core.instances import InstanceType
+from llama_tui.core.models import Model
+from llama_tui.core.plan import Serving, Step
+from llama_tui.core.sizing import Fit
+from llama_tui.engines import steps
+
+GUIDE_PINS = "vllm==0.4.3 huggingface-hub==0.23.2 torch==2.3.0 numpy==1.26.4"
+"""guide.md; they resolve on Python 3.9-3.11 (vllm.md §6.3)."""
+VLLM = "vllm==0.32.0"
+"""0.33.0 asks for a certifi that is not out yet (vllm.md §6.2)."""
+UV = "uv==0.9.11"
+HUGGINGFACE_HUB = "huggingface-hub==2.4.0"
+
+UTILIZATION = {"guide": 0.90, "current": 0.92}
+"""`--gpu-memory-utilization` that each version has by default (vllm.md §0)."""
+OVERHEAD_GIB = {"guide": 1.8, "current": 2.5}
+"""Activations, CUDA context and (current) CUDA graphs, per GPU (vllm.md §5.2)."""
+
+_GPU_CHECK = """
+command -v nvidia-smi >/dev/null || say "this machine has no NVIDIA GPU, and vLLM needs one" "choose another machine"
+nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
+"""
+
+
+def _tensor_parallel_size(model: Model, instance_type: InstanceType) -> int:
+    """The most GPUs of the machine over which the attention heads can be split."""
+    heads = model.shape.attention_heads if model.shape else instance_type.gpus
+    return next(n for n in range(instance_type.gpus, 0, -1) if heads % n == 0)
+
+
+class Vllm:
+    """The engine `vllm`."""
+
+    name = "vllm"
+    profiles: tuple[str, ...] = ("current", "guide")
+
+    def served_model_name(self, model: Model) -> str:
+        """The repository, as vLLM calls a model by default."""
+        return model.repo_id
+
+    def fit(self, model: Model, instance_type: InstanceType, profile: str, max_model_len: int) -> Fit:
+        """What the model leaves of each GPU's memory."""
+        if not instance_type.gpus:
+            return Fit(False, "vLLM needs a GPU")
+        if model.parameters == 0:
+            return Fit(False, f"the size of {model.name} is not known")
+        profile = profile or self.profiles[0]
+        return sizing.fit(
+            model,
+            memory_gib=instance_type.gpu_memory_gib,
+            tensor_parallel_size=_tensor_parallel_size(model, instance_type),
+            utilization=UTILIZATION[profile],
+            overhead_gib=OVERHEAD_GIB[profile],
+            max_model_len=max_model_len,
+        )
+
+    def warnings(self, serving: Serving) -> tuple[str, ...]:
+        """Where the guide's pins cannot do it, and where our steps differ from the guide's text."""
+        if serving.profile != "guide":
+            return ()
+        said = [
+            "the guide's pins are installed by pip on Python 3.9-3.11 only; Ubuntu 24.04 brings 3.12",
+            "differs from the guide: listens on 127.0.0.1 with a key instead of on 0.0.0.0 without one",
+            "differs from the guide: the weights are downloaded before the server starts, which then has no token",
+        ]
+        if serving.model.since_vllm != "0.4.3":
+            first = f"vLLM 0.4.3 cannot load {serving.model.name}: it came with {serving.model.since_vllm}"
+            said.insert(0, f"{first}; use --profile current")
+        return tuple(said)
+
+    def steps(self, serving: Serving) -> tuple[Step, ...]:
+        """From a bare machine with a GPU to a server that answers."""
+        disk_gib = 12 + serving.model.weights_bytes / sizing.GIB
+        check = steps.check(systems="Linux", disk_gib=disk_gib, port=serving.port, extra=_GPU_CHECK)
+        write = self._guide if serving.profile == "guide" else self._current
+        return (check, *write(serving), steps.ready())
+
+    def _guide(self, serving: Serving) -> tuple[Step, ...]:
+        repo_id = serving.model.repo_id
+        venv = shlex.quote(repo_id.rsplit("/", 1)[-1])
+        activate = f"set +u; . {venv}/bin/activate; set -u"
+        command = (
+            f'python3 -m vllm.entrypoints.openai.api_server --host=127.0.0.1 --port="$(cat port)" --model={repo_id}'
+        )
+        if serving.fit.tensor_parallel_size > 1:
+            command += f" --tensor-parallel-size {serving.fit.tensor_parallel_size}"
+        prepare = f'{activate}\nVLLM_API_KEY="$(cat api_key)"\nexport HF_HUB_OFFLINE=1 VLLM_API_KEY'
+        return (
+            Step("10-venv", "Make a virtual environment", f"python3 -m venv {venv}\n"),
+            Step("20-install", "Install vLLM", f"{activate}\npython3 -m pip install {GUIDE_PINS}\n"),
+            Step(
+                "30-weights",
+                "Download the weights",
+                f"{activate}\n"
+                'HF_TOKEN="$(cat "$HF_TOKEN_PATH")"; export HF_TOKEN\n'
+                f'huggingface-cli download {repo_id} --exclude "original/*"\n',
+                ("hf_token",),
+            ),
+            steps.server(prepare, command, port=serving.port),
+        )
+
+    def _current(self, serving: Serving) -> tuple[Step, ...]:
+        repo_id = shlex.quote(serving.model.repo_id)
+        command = f'venv/bin/vllm serve {repo_id} --host 127.0.0.1 --port "$(cat port)"'
+        if serving.fit.tensor_parallel_size > 1:
+            command += f" --tensor-parallel-size {serving.fit.tensor_parallel_size}"
+        if serving.fit.max_model_len and serving.fit.max_model_len < serving.model.max_model_len:
+            command += f" --max-model-len {serving.fit.max_model_len}"
+        prepare = 'VLLM_API_KEY="$(cat api_key)"\nexport HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 VLLM_API_KEY'
+        return (
+            Step(
+                "10-venv",
+                "Make a virtual environment",
+                "python3 -m venv tools\n"
+                f"tools/bin/python -m pip install --no-input --progress-bar off {UV} {HUGGINGFACE_HUB}\n"
+                "tools/bin/uv venv --clear --python 3.12 --seed venv\n",
+            ),
+            Step(
+                "20-install",
+                "Install vLLM",
+                f"tools/bin/uv pip install --python venv/bin/python --torch-backend=auto {VLLM}\n",
+            ),
+            Step(
+                "30-weights",
+                "Download the weights",
+                f'HF_HUB_DISABLE_TELEMETRY=1 tools/bin/hf download {repo_id} --exclude "original/*"\n',
+                ("hf_token",),
+            ),
+            steps.server(prepare, command, port=serving.port),
+        )

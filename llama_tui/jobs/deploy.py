@@ -1,0 +1,73 @@
+"""Carry out a plan: from nothing to an endpoint that answers. Doing it again goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llama_tui.core.errors import LlamaTuiError, NoCapacity, SetupFailed
+from llama_tui.core.events import Emit, Said
+from llama_tui.core.interfaces import Cloud, LogReader
+from llama_tui.core.plan import Plan
+from llama_tui.endpoints import Endpoint, Endpoints
+from llama_tui.jobs.reach import machine_runs
+from llama_tui.jobs.rent import Patience, rent
+from llama_tui.jobs.set_up import set_up
+from llama_tui.jobs.terminate import terminate
+from llama_tui.redact import Secret
+
+
+async def deploy(
+    plan: Plan,
+    *,
+    cloud: Cloud,
+    endpoints: Endpoints,
+    secrets: Mapping[str, Secret],
+    reader: LogReader,
+    emit: Emit,
+    patience: Patience,
+) -> Endpoint:
+    """The endpoint of this plan, ready. Cancelled or killed, it leaves what it has begun to the next call.
+
+    Raises:
+        UsageError: its name belongs to another endpoint.
+        NoCapacity: there is no machine; nothing was launched.
+        PreflightFailed, SetupFailed: with a hint that says whether a machine still runs and what it costs.
+    """
+    endpoint = endpoints.intend(plan)
+    try:
+        endpoint = await rent(endpoint, cloud, endpoints, emit, patience)
+        return await set_up(endpoint, cloud, endpoints, secrets, reader, emit, patience)
+    except LlamaTuiError as error:
+        await _clean_up(endpoints.get(endpoint.id), error, cloud, endpoints, emit, patience)
+        raise
+
+
+async def _clean_up(
+    endpoint: Endpoint, error: LlamaTuiError, cloud: Cloud, endpoints: Endpoints, emit: Emit, patience: Patience
+) -> None:
+    """Leave nothing running unsaid: end what costs, or put into the error's hint that it goes on."""
+    plan = endpoint.plan
+    assert plan is not None
+    if endpoint.launched is None and (isinstance(error, NoCapacity) or not plan.rents):
+        endpoints.end(endpoint.id, None)
+        return
+    endpoint = endpoints.change(endpoint.id, state="failed", failure=error.sentence)
+    if plan.rents and plan.on_failure == "terminate":
+        emit(Said("setup failed; ending the machine"))
+        receipt = await terminate(
+            endpoint,
+            cloud=cloud,
+            endpoints=endpoints,
+            emit=emit,
+            patience=patience,
+            why=f"setup failed: {error.sentence}",
+        )
+        error.hint = (
+            f"{error.hint}; the machine was ended after {receipt.minutes} min, about ${receipt.usd:.2f}".lstrip("; ")
+        )
+        return
+    error.hint = machine_runs(endpoint, error)
+    if isinstance(error, SetupFailed) and not plan.rents:
+        error.hint = (
+            f"{error.hint}; what was set up is kept for the next try, remove it: llama-tui down {endpoint.name}"
+        )

@@ -1,0 +1,67 @@
+"""Reach the model server of an endpoint: its machine, a forward to it, its key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from llama_tui.core.errors import HostUnreachable, LlamaTuiError, SetupFailed
+from llama_tui.core.instances import Instance
+from llama_tui.core.interfaces import Address, Cloud, Host
+from llama_tui.core.money import dollars
+from llama_tui.endpoints import Endpoint
+from llama_tui.redact import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A model server that can be asked."""
+
+    address: Address
+    key: Secret
+    """Empty: it wants none."""
+    model: str
+
+
+def machine_of(endpoint: Endpoint) -> Instance:
+    """The machine of an endpoint. Raises SetupFailed when it has none (yet)."""
+    if endpoint.instance is None:
+        raise SetupFailed(
+            f"{endpoint.name} has no machine yet", f"go on with it: llama-tui up --name {endpoint.name} …"
+        )
+    return endpoint.instance
+
+
+async def read_key(host: Host, directory: str) -> Secret:
+    """The key of the server, from its 0600 file on the machine: it is kept nowhere else."""
+    return Secret((await host.read(f"{directory}/api_key")).decode("ascii", "replace").strip())
+
+
+@asynccontextmanager
+async def reach(endpoint: Endpoint, cloud: Cloud, *, local_port: int = 0) -> AsyncIterator[Server]:
+    """The server of an endpoint, reachable while the context lasts, through an SSH forward where it is remote.
+
+    Raises:
+        SetupFailed: it is not up.
+        HostUnreachable: its machine does not answer.
+    """
+    if endpoint.port == 0:
+        raise SetupFailed(f"{endpoint.name} is not up yet", f"watch it: llama-tui logs {endpoint.name} -f")
+    async with cloud.connect(machine_of(endpoint)) as host:
+        key = await read_key(host, endpoint.directory)
+        if not key:
+            raise HostUnreachable(
+                f"{endpoint.name} is no longer on its machine", f"forget it: llama-tui down {endpoint.name}"
+            )
+        async with host.forward(endpoint.port, local_port) as address:
+            yield Server(address, key, endpoint.model)
+
+
+def machine_runs(endpoint: Endpoint, error: LlamaTuiError) -> str:
+    """The hint of an error, with what a person must know of the machine: that it runs, its price, how to end it."""
+    if endpoint.launched is None or not endpoint.price_cents_per_hour:
+        return error.hint
+    price = dollars(endpoint.price_cents_per_hour / 100)
+    still = f"its machine still runs at {price}/h; end it: llama-tui down {endpoint.name}"
+    return f"{error.hint}; {still}" if error.hint else still
