@@ -47,7 +47,7 @@ _ECHO = "Engine core initialization failed"
 """What the API server says when the engine died: an echo, not the cause."""
 
 
-class LogReader:
+class ServerLog:
     """Reads a server log from its first line on."""
 
     def __init__(self) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
 
-from llama_tui.core.events import Emit, Output
-from llama_tui.core.interfaces import Host
-from llama_tui.endpoints import Source
+from llama_tui.core.errors import HostUnreachable
+from llama_tui.core.events import Emit, Output, Said
+from llama_tui.core.interfaces import Cloud, Host
+from llama_tui.endpoints import Endpoint, Endpoints, Source
 from llama_tui.hosts.output import Lines
 from llama_tui.redact import clean
 
@@ -24,6 +24,8 @@ REMOTE_NAME: dict[Source, str] = {"setup": "setup.log", "server": "api_server.lo
 """What each log is called in the endpoint's folder."""
 PAUSE_SECONDS = 0.25
 """Between two looks at a log that has not grown."""
+RECONNECT_SECONDS = 3.0
+"""Before a machine that does not answer is tried again."""
 
 
 class LogCopy:
@@ -68,19 +70,39 @@ class LogCopy:
         return tuple(clean(line) for line in self._lines.feed(chunk))
 
 
-async def follow_log(
-    copy: LogCopy, host: Host, directory: str, emit: Emit, *, go_on: Callable[[], bool] = lambda: True
+async def follow(
+    endpoint: Endpoint, source: Source, cloud: Cloud | None, endpoints: Endpoints, emit: Emit, *, forever: bool
 ) -> None:
-    """Emit the log's lines from line 1 until its end is reached and `go_on` says no.
+    """Tell the lines of a log from line 1: the local copy, then what the machine has beyond it.
+
+    Without `forever` it ends where the log ends now. Without a cloud the machine is gone, and the copy is all there is.
 
     Raises:
-        HostUnreachable: the line was cut; call it again with the same copy once there is a new host.
+        HostUnreachable: the machine does not answer (with `forever`: is tried again, and said).
     """
+    with LogCopy(endpoints.log_file(endpoint, source), source) as copy:
+        while lines := copy.local():
+            emit(Output(source, lines))
+        while cloud is not None and endpoint.instance is not None:
+            try:
+                async with cloud.connect(endpoint.instance) as host:
+                    await _follow_host(copy, host, endpoint.directory, emit, forever=forever)
+                break
+            except HostUnreachable as error:
+                if not forever:
+                    raise
+                emit(Said(f"{clean(error.sentence)}; trying again in {RECONNECT_SECONDS:g} s"))
+                await asyncio.sleep(RECONNECT_SECONDS)
+        if lines := copy.flush():
+            emit(Output(source, lines))
+
+
+async def _follow_host(copy: LogCopy, host: Host, directory: str, emit: Emit, *, forever: bool) -> None:
     while True:
         before = copy.position
         if lines := await copy.pull(host, directory):
             emit(Output(copy.source, lines))
         if copy.position == before:
-            if not go_on():
+            if not forever:
                 return
             await asyncio.sleep(PAUSE_SECONDS)

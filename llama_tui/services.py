@@ -1,0 +1,273 @@
+"""The real things, built once: the only module that names real clouds, engines and stores together.
+
+Both faces hold one `Services` and start jobs through it; a test builds one in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llama_tui import credentials
+from llama_tui.core.errors import UsageError, unknown
+from llama_tui.core.events import Emit
+from llama_tui.core.instances import Instance, InstanceType
+from llama_tui.core.interfaces import Address, Cloud
+from llama_tui.core.models import find_model
+from llama_tui.core.plan import Choices, Plan, make_plan
+from llama_tui.core.sizing import Fit
+from llama_tui.endpoints import Endpoint, Endpoints, Source
+from llama_tui.engines import engine_for
+from llama_tui.engines.log_reader import ServerLog
+from llama_tui.jobs.reach import Server
+from llama_tui.jobs.rent import Patience
+from llama_tui.redact import Secret
+from llama_tui.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from llama_tui.core.money import Receipt
+    from llama_tui.hosts.host_keys import HostKeys
+
+CLOUDS: dict[str, str] = {
+    "practice": "a pretend Lambda on this computer: nothing is rented",
+    "lambda": "Lambda On-Demand Cloud: machines by the minute",
+    "ssh": "a machine of your own, by SSH",
+    "local": "this computer",
+}
+"""Name → what it is. `Services.cloud` builds them."""
+
+PATIENCE: dict[str, Patience] = {
+    "practice": Patience(settle=3.0, boot=60.0, poll=0.1, terminate=60.0),
+    "local": Patience(poll=0.2),
+    "ssh": Patience(poll=1.0, boot=120.0),
+}
+"""Where the cloud is quicker than Lambda; Lambda's own is the default."""
+
+
+def _state_folder() -> Path:
+    import platformdirs
+
+    return platformdirs.user_state_path("llama-tui")
+
+
+def _config_file() -> Path:
+    import platformdirs
+
+    return platformdirs.user_config_path("llama-tui") / "config.toml"
+
+
+@dataclass
+class Services:
+    """What a face needs to start jobs."""
+
+    state: Path = field(default_factory=_state_folder)
+    config: Path = field(default_factory=_config_file)
+    _clouds: dict[tuple[str, str], Cloud] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """config.toml. Raises UsageError."""
+        return read_settings(self.config)
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """The record of endpoints."""
+        return Endpoints(self.state)
+
+    def host_keys(self, *, trust_new: bool = False) -> HostKeys:
+        """Host keys of machines; `trust_new` for those that we launched."""
+        from llama_tui.hosts.host_keys import HostKeys
+
+        return HostKeys(self.state / "known_hosts", trust_new=trust_new)
+
+    # ---- clouds
+
+    def cloud(self, name: str, host: str = "") -> Cloud:
+        """The cloud of that name. Raises UsageError (unknown, or no host), CredentialMissing."""
+        if (name, host) not in self._clouds:
+            self._clouds[name, host] = self._build(name, host)
+        return self._clouds[name, host]
+
+    def _build(self, name: str, host: str) -> Cloud:
+        match name:
+            case "practice":
+                from llama_tui.clouds.practice import PracticeCloud
+
+                return PracticeCloud(self._open_practice)
+            case "lambda":
+                return self._lambda(
+                    credentials.need("lambda", "Lambda Cloud"),
+                    self.settings.lambda_.api_url,
+                    calls=1.05,
+                    launches=13.0,
+                )
+            case "ssh":
+                from llama_tui.clouds.ssh_box import SshBox
+
+                if not host:
+                    raise UsageError("the ssh cloud needs a machine", "name it: --host USER@HOST")
+                return SshBox(host, self.host_keys())
+            case "local":
+                from llama_tui.clouds.local import LocalCloud
+
+                return LocalCloud()
+        raise unknown("cloud", name, CLOUDS)
+
+    def _lambda(
+        self,
+        key: Secret,
+        url: str,
+        *,
+        calls: float,
+        launches: float,
+        name: str = "lambda",
+        ssh_config: Path | None = None,
+    ) -> Cloud:
+        from llama_tui.clouds.lambda_cloud import LambdaCloud
+        from llama_tui.clouds.pace import Pace
+        from llama_tui.clouds.ssh_key import SshKey
+
+        own = self.settings.lambda_.ssh_key
+        return LambdaCloud(
+            name=name,
+            key=key,
+            base_url=url,
+            pace=Pace(self.state / "pace", calls=calls, launches=launches),
+            ssh_key=SshKey(self.state / "ssh", private=Path(own).expanduser() if own else None),
+            host_keys=self.host_keys(trust_new=True),
+            ssh_config=[ssh_config] if ssh_config else [],
+            image_family=self.settings.lambda_.image_family,
+        )
+
+    async def _open_practice(self) -> Cloud:
+        from llama_tui.practice.process import ensure
+
+        practice = await ensure(self.state / "practice")
+        return self._lambda(
+            Secret(practice.key), practice.url, calls=0, launches=0, name="practice", ssh_config=practice.ssh_config
+        )
+
+    def cloud_of(self, endpoint: Endpoint) -> Cloud:
+        """The cloud of an endpoint."""
+        return self.cloud(endpoint.cloud, endpoint.host)
+
+    async def account(self, name: str) -> list[Instance]:
+        """Every machine of a cloud account, also those that no endpoint knows. Raises CloudRefused."""
+        return await self.cloud(name).instances()
+
+    # ---- plan
+
+    async def types(self, choices: Choices) -> list[tuple[InstanceType, Fit | None]]:
+        """Instance types of a cloud, cheapest first, each with what the chosen model leaves room for."""
+        kinds = await self.cloud(choices.cloud, choices.host).instance_types()
+        kinds.sort(key=lambda one: (one.price_cents_per_hour, one.name))
+        if not choices.model:
+            return [(one, None) for one in kinds]
+        model = find_model(choices.model)
+        engine = engine_for(choices.engine, model)
+        return [(one, engine.fit(model, one, choices.profile, choices.max_model_len)) for one in kinds]
+
+    async def plan(self, choices: Choices) -> Plan:
+        """Decide everything. Raises UsageError, CloudRefused, HostUnreachable, HostKeyUnknown."""
+        model = find_model(choices.model)
+        engine = engine_for(choices.engine, model)
+        if choices.host and choices.cloud != "ssh":
+            raise UsageError(
+                f"--host is for the ssh cloud, not for {choices.cloud}", "leave it out, or add --cloud ssh"
+            )
+        cloud = self.cloud(choices.cloud, choices.host)
+        return make_plan(choices, model, await cloud.instance_types(), engine, rents=cloud.rents)
+
+    def secrets_for(self, plan: Plan) -> dict[str, Secret]:
+        """The secrets that the plan's steps name. Raises CredentialMissing for a gated model without a token."""
+        if "hf_token" not in plan.secrets:
+            return {}
+        token = credentials.find("hf")
+        if token is None:
+            if plan.model.gated:
+                credentials.need("hf", plan.model.repo_id)
+            return {}
+        return {"hf_token": token}
+
+    # ---- jobs
+
+    async def deploy(self, plan: Plan, emit: Emit) -> Endpoint:
+        """Carry out a plan (jobs/deploy.py). An endpoint of that name that answers is returned as it is."""
+        from llama_tui.jobs.deploy import deploy
+
+        return await deploy(
+            plan,
+            cloud=self.cloud(plan.cloud, plan.host),
+            endpoints=self.endpoints,
+            secrets=self.secrets_for(plan),
+            reader=ServerLog(),
+            emit=emit,
+            patience=PATIENCE.get(plan.cloud, Patience()),
+        )
+
+    async def terminate(self, endpoint: Endpoint, emit: Emit, why: str = "you said so") -> Receipt:
+        """End an endpoint and prove it (jobs/terminate.py)."""
+        from llama_tui.jobs.terminate import forget, terminate
+
+        if endpoint.cloud == "url":
+            return forget(endpoint, self.endpoints)
+        receipt = await terminate(
+            endpoint,
+            cloud=self.cloud_of(endpoint),
+            endpoints=self.endpoints,
+            emit=emit,
+            patience=PATIENCE.get(endpoint.cloud, Patience()),
+            why=why,
+        )
+        if endpoint.instance:
+            self.host_keys().forget(f"llama-tui-{endpoint.instance.id}")
+        return receipt
+
+    @asynccontextmanager
+    async def reach(self, endpoint: Endpoint, *, local_port: int = 0) -> AsyncIterator[Server]:
+        """The endpoint's model server while the context lasts (jobs/reach.py)."""
+        from llama_tui.jobs.reach import reach
+
+        if endpoint.cloud == "url":
+            key = await asyncio.to_thread(self._key_of_url, endpoint)
+            yield Server(Address(endpoint.base_url), key, endpoint.model)
+            return
+        async with reach(endpoint, self.cloud_of(endpoint), local_port=local_port) as server:
+            yield server
+
+    def _key_of_url(self, endpoint: Endpoint) -> Secret:
+        try:
+            return credentials.from_keyring(f"endpoint {endpoint.name}") or Secret("")
+        except credentials.KeyringUnavailable:
+            return Secret("")
+
+    async def follow_log(self, endpoint: Endpoint, source: Source, emit: Emit, *, forever: bool) -> None:
+        """Bring the local copy of a log up to date and tell its lines from line 1; `forever`: go on (jobs/follow_log.py)."""
+        from llama_tui.jobs.follow_log import follow
+
+        cloud = None if endpoint.cloud == "url" or endpoint.state == "ended" else self.cloud_of(endpoint)
+        await follow(endpoint, source, cloud, self.endpoints, emit, forever=forever)
+
+    async def attach(self, target: str, name: str, key: Secret | None) -> Endpoint:
+        """Adopt what runs on a host, or a server at a URL (jobs/attach.py)."""
+        from llama_tui.jobs.attach import attach_host, attach_url
+
+        if target.startswith(("http://", "https://")):
+            endpoint = await attach_url(target, name, key or Secret(""), self.endpoints)
+            if key:
+                await asyncio.to_thread(credentials.to_keyring, f"endpoint {endpoint.name}", key)
+            return endpoint
+        return await attach_host(target, name, self.cloud("ssh", target), self.endpoints)
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        for cloud in self._clouds.values():
+            if close := getattr(cloud, "aclose", None):
+                await close()
+        if "endpoints" in self.__dict__:
+            self.endpoints.close()
