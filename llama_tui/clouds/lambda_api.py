@@ -107,7 +107,7 @@ class _Refusal(msgspec.Struct):
 class _Envelope(msgspec.Struct):
     """Either of the two envelopes. A payload stays raw bytes until its type takes out what it knows."""
 
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
     error: _Refusal | None = None
 
 
@@ -271,7 +271,7 @@ class LambdaApi:
         try:
             # The body is in no local variable: a crash report that shows those would show tokens of other services.
             envelope = msgspec.json.decode(answer.content, type=_Envelope)
-            if answer.is_success and envelope.data is not None:
+            if answer.is_success and bytes(envelope.data):
                 return msgspec.json.decode(envelope.data, type=into)
             refusal = None if answer.is_success else envelope.error
         except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -191,13 +191,13 @@ class LambdaCloud:
     @asynccontextmanager
     async def connect(self, instance: Instance) -> AsyncIterator[Host]:
         """Reach a machine over SSH while the context lasts."""
-        from llama_tui.hosts.ssh import SshHost
-
         if not instance.ip:
             raise HostUnreachable(
                 f"{instance.name or instance.id} has no address yet: it is {instance.status}",
                 "wait: the address comes in the first minute of booting",
             )
+        from llama_tui.hosts.ssh import SshHost
+
         await asyncio.to_thread(self._ssh_key.public)
         host = SshHost(
             f"{USER}@{instance.ip}",
