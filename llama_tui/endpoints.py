@@ -157,7 +157,7 @@ class Endpoints:
                         f"{plan.name} is already the name of {found.model} on {where}",
                         f"choose another --name, or end that one: llama-tui down {plan.name}",
                     )
-                return found
+                return self._replan(found, plan)
             return self._insert(
                 Endpoint(
                     id=secrets.token_hex(4),
@@ -170,6 +170,18 @@ class Endpoints:
                     model=plan.served_model_name,
                 )
             )
+
+    def _replan(self, endpoint: Endpoint, plan: Plan) -> Endpoint:
+        """The endpoint with a newer plan, unless its machine is of another type already."""
+        old = endpoint.plan
+        if endpoint.launched and old and old.instance_type.name != plan.instance_type.name:
+            raise UsageError(
+                f"{endpoint.name} has its machine already, a {old.instance_type.name}",
+                f"leave --type out, or end it first: llama-tui down {endpoint.name}",
+            )
+        endpoint = replace(endpoint, plan=plan)
+        self._write(endpoint)
+        return endpoint
 
     def adopt(self, endpoint: Endpoint) -> Endpoint:
         """Record an endpoint that came up elsewhere. Raises UsageError when its name is taken here."""

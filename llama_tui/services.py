@@ -18,8 +18,8 @@ from llama_tui.core.errors import UsageError, unknown
 from llama_tui.core.events import Emit
 from llama_tui.core.instances import Instance, InstanceType
 from llama_tui.core.interfaces import Address, Cloud
-from llama_tui.core.models import find_model
-from llama_tui.core.plan import Choices, Plan, make_plan
+from llama_tui.core.models import MODELS, Model, find_model
+from llama_tui.core.plan import Choices, Plan, check_name, default_name, make_plan
 from llama_tui.core.sizing import Fit
 from llama_tui.endpoints import Endpoint, Endpoints, Source
 from llama_tui.engines import engine_for
@@ -59,6 +59,13 @@ def _config_file() -> Path:
     import platformdirs
 
     return platformdirs.user_config_path("llama-tui") / "config.toml"
+
+
+def _as_chosen(model: Model) -> str:
+    """How a person would choose this model again."""
+    if model.name in MODELS or model.gguf is None:
+        return model.name
+    return f"{model.repo_id}/{model.gguf.file}"
 
 
 @dataclass
@@ -160,6 +167,11 @@ class Services:
         """Every machine of a cloud account, also those that no endpoint knows. Raises CloudRefused."""
         return await self.cloud(name).instances()
 
+    def accounts_to_ask(self) -> list[str]:
+        """Clouds whose account may hold machines: those with a key, and practice while it runs."""
+        asked = ["practice"] if (self.state / "practice" / "practice.json").exists() else []
+        return asked + (["lambda"] if credentials.find("lambda") else [])
+
     # ---- plan
 
     async def types(self, choices: Choices) -> list[tuple[InstanceType, Fit | None]]:
@@ -181,7 +193,20 @@ class Services:
                 f"--host is for the ssh cloud, not for {choices.cloud}", "leave it out, or add --cloud ssh"
             )
         cloud = self.cloud(choices.cloud, choices.host)
+        if earlier := self._earlier_plan(check_name(choices.name or default_name(model))):
+            # What was launched stays what it is, also if something else would be the cheapest now.
+            kind, region = earlier.instance_type.name, earlier.region
+            choices = replace(choices, instance_type=choices.instance_type or kind, region=choices.region or region)
         return make_plan(choices, model, await cloud.instance_types(), engine, rents=cloud.rents)
+
+    def _earlier_plan(self, name: str) -> Plan | None:
+        """The plan of the live endpoint of that name, once a machine was launched for it."""
+        return next((one.plan for one in self.endpoints.live() if one.name == name and one.launched), None)
+
+    def model_of(self, name: str) -> str:
+        """The model that the live endpoint of that name was planned with; empty when there is none."""
+        plans = (one.plan for one in self.endpoints.live() if one.name == name and one.plan)
+        return next((_as_chosen(plan.model) for plan in plans), "")
 
     def secrets_for(self, plan: Plan) -> dict[str, Secret]:
         """The secrets that the plan's steps name. Raises CredentialMissing for a gated model without a token."""
@@ -246,8 +271,17 @@ class Services:
         except credentials.KeyringUnavailable:
             return Secret("")
 
+    async def answers(self, endpoint: Endpoint) -> bool:
+        """Does its model server answer now? Raises HostUnreachable and what `Cloud.connect` raises."""
+        from llama_tui.jobs.reach import answers
+
+        if endpoint.state != "ready":
+            return False
+        async with self.reach(endpoint) as server:
+            return await answers(server)
+
     async def follow_log(self, endpoint: Endpoint, source: Source, emit: Emit, *, forever: bool) -> None:
-        """Bring the local copy of a log up to date and tell its lines from line 1; `forever`: go on (jobs/follow_log.py)."""
+        """Tell a log's lines from line 1 and bring its local copy up to date; `forever`: go on (jobs/follow_log.py)."""
         from llama_tui.jobs.follow_log import follow
 
         cloud = None if endpoint.cloud == "url" or endpoint.state == "ended" else self.cloud_of(endpoint)

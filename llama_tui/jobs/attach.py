@@ -12,8 +12,7 @@ from llama_tui.core.instances import Instance
 from llama_tui.core.interfaces import Address, Cloud
 from llama_tui.core.plan import check_name
 from llama_tui.endpoints import Endpoint, Endpoints
-from llama_tui.jobs.prompt import client_of
-from llama_tui.jobs.reach import Server
+from llama_tui.jobs.reach import Server, client_of
 from llama_tui.jobs.set_up import read_manifest
 from llama_tui.redact import Secret, clean
 

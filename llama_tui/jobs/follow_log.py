@@ -75,7 +75,7 @@ async def follow(
 ) -> None:
     """Tell the lines of a log from line 1: the local copy, then what the machine has beyond it.
 
-    Without `forever` it ends where the log ends now. Without a cloud the machine is gone, and the copy is all there is.
+    Without `forever` it ends where the log ends now. Without a cloud the machine is gone: the copy is all there is.
 
     Raises:
         HostUnreachable: the machine does not answer (with `forever`: is tried again, and said).

@@ -8,21 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama_tui.core.errors import CredentialRejected, PromptRefused
 from llama_tui.core.events import Emit, TextDelta
-from llama_tui.jobs.reach import Server
+from llama_tui.jobs.reach import Server, client_of
 from llama_tui.redact import clean
-
-if TYPE_CHECKING:
-    import httpx2
-
-FIRST_TOKEN_SECONDS = 300.0
-"""A server that has sent nothing for this long is given up (a long prompt on a CPU takes its time)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +62,6 @@ class Answer:
         """Completion tokens after the first one, over the time after the first one; 0 where there is but one."""
         after = self.seconds - self.ttft_seconds
         return (self.completion_tokens - 1) / after if self.completion_tokens > 1 and after > 0 else 0.0
-
-
-@asynccontextmanager
-async def client_of(server: Server) -> AsyncIterator[httpx2.AsyncClient]:
-    """An HTTP client for one server: through its Unix socket where it has one, never through a proxy."""
-    import httpx2
-
-    transport = httpx2.AsyncHTTPTransport(uds=server.address.uds) if server.address.uds else None
-    headers = {"Authorization": f"Bearer {server.key.reveal()}"} if server.key else {}
-    secure = server.address.base_url.startswith("https:")
-    async with httpx2.AsyncClient(
-        base_url=server.address.base_url,
-        headers=headers,
-        transport=transport,
-        trust_env=secure,
-        verify=secure,
-        timeout=httpx2.Timeout(10, read=FIRST_TOKEN_SECONDS),
-    ) as client:
-        yield client
 
 
 async def ask_raw(server: Server, request: PromptRequest) -> dict[str, Any]:

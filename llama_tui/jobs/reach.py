@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from llama_tui.core.errors import HostUnreachable, LlamaTuiError, SetupFailed
 from llama_tui.core.instances import Instance
@@ -12,6 +13,14 @@ from llama_tui.core.interfaces import Address, Cloud, Host
 from llama_tui.core.money import dollars
 from llama_tui.endpoints import Endpoint
 from llama_tui.redact import Secret
+
+if TYPE_CHECKING:
+    import httpx2
+
+QUIET_SECONDS = 300.0
+"""A server that has sent nothing for this long is given up (a long prompt on a CPU takes its time)."""
+HEALTH_SECONDS = 10.0
+"""For an answer from /health."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,36 @@ async def reach(endpoint: Endpoint, cloud: Cloud, *, local_port: int = 0) -> Asy
             )
         async with host.forward(endpoint.port, local_port) as address:
             yield Server(address, key, endpoint.model)
+
+
+@asynccontextmanager
+async def client_of(server: Server) -> AsyncIterator[httpx2.AsyncClient]:
+    """An HTTP client for one server: through its Unix socket where it has one, never through a proxy."""
+    import httpx2
+
+    transport = httpx2.AsyncHTTPTransport(uds=server.address.uds) if server.address.uds else None
+    headers = {"Authorization": f"Bearer {server.key.reveal()}"} if server.key else {}
+    secure = server.address.base_url.startswith("https:")
+    async with httpx2.AsyncClient(
+        base_url=server.address.base_url,
+        headers=headers,
+        transport=transport,
+        trust_env=secure,
+        verify=secure,
+        timeout=httpx2.Timeout(10, read=QUIET_SECONDS),
+    ) as client:
+        yield client
+
+
+async def answers(server: Server) -> bool:
+    """Does the server say that it is well?"""
+    import httpx2
+
+    async with client_of(server) as client:
+        try:
+            return bool((await client.get("/health", timeout=HEALTH_SECONDS)).status_code == 200)
+        except httpx2.HTTPError:
+            return False
 
 
 def machine_runs(endpoint: Endpoint, error: LlamaTuiError) -> str:

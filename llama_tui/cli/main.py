@@ -1,0 +1,353 @@
+"""The command `llama-tui`: its words and options, the one place where an error becomes an exit code.
+
+What a command does is in commands.py; it is imported when it is needed, so that `--help` stays light.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llama_tui import __version__
+from llama_tui.cli import output
+from llama_tui.core.errors import LlamaTuiError
+from llama_tui.core.plan import Choices, Limits, OnFailure
+
+if TYPE_CHECKING:
+    from llama_tui.services import Services
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _all(*decorators: Decorator) -> Decorator:
+    def apply(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+_MODEL = click.option("--model", "-m", default="", help="A name of the catalogue, or ORG/REPO/FILE.gguf.")
+_CLOUD = click.option("--cloud", "-c", default="", help="practice, lambda, ssh or local. [default: practice]")
+_HOST = click.option(
+    "--host", default="", metavar="USER@HOST", help="The machine of the ssh cloud, as you would give it to ssh."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout, for programs.")
+_ACCEPT = click.option(
+    "--accept-host-key",
+    "accept",
+    default="",
+    metavar="SHA256:…",
+    help="Trust the new machine that shows this host key.",
+)
+_ENGINE = click.option(
+    "--engine", default="", help="vllm or llama.cpp. [default: llama.cpp for a GGUF file, else vllm]"
+)
+_PROFILE = click.option(
+    "--profile", default="", help="Of vllm: current, or guide (Lambda's Llama 3 guide to the letter)."
+)
+
+_CHOICES = _all(
+    _MODEL,
+    _CLOUD,
+    _HOST,
+    click.option("--type", "instance_type", default="", help="Instance type. [default: the cheapest that fits]"),
+    click.option("--region", default="", help="[default: any with capacity]"),
+    _ENGINE,
+    _PROFILE,
+    click.option("--name", "-n", default="", help="What you will call the endpoint. [default: the model's name]"),
+    click.option(
+        "--port", type=int, default=0, help="Of the server on its machine. [default: the first free one from 8000]"
+    ),
+    click.option(
+        "--max-model-len", type=click.IntRange(0), default=0, help="Tokens of context. [default: what fits]"
+    ),
+    click.option("--cap", type=click.FloatRange(0, min_open=True), metavar="USD", help="Limit in dollars."),
+    click.option("--idle", type=click.IntRange(1), metavar="MIN", help="Limit of minutes without a request."),
+    click.option(
+        "--max", "max_hours", type=click.FloatRange(0, min_open=True), metavar="HOURS", help="Limit of hours."
+    ),
+    click.option(
+        "--on-failure",
+        type=click.Choice(["keep", "terminate"]),
+        help="What becomes of a rented machine when setup fails. [default: keep in a terminal, else terminate]",
+    ),
+    _ACCEPT,
+)
+
+
+def _choices(services: Services, given: dict[str, Any]) -> Choices:
+    """The options of one command as Choices; what is not given comes from the settings."""
+    on_failure: OnFailure = given["on_failure"] or ("keep" if sys.stdin.isatty() else "terminate")
+    cloud = given["cloud"] or ("ssh" if given["host"] else services.settings.cloud)
+    return Choices(
+        model=given["model"] or services.model_of(given["name"]) or services.settings.model,
+        cloud=cloud,
+        host=given["host"],
+        instance_type=given["instance_type"],
+        region=given["region"],
+        engine=given["engine"],
+        profile=given["profile"],
+        name=given["name"],
+        port=given["port"],
+        max_model_len=given["max_model_len"],
+        limits=Limits(given["cap"], given["max_hours"], given["idle"]),
+        on_failure=on_failure,
+    )
+
+
+def _run(work: Callable[[Services], Coroutine[Any, Any, int | None]]) -> None:
+    """Run one command with its services, and leave with its exit code."""
+    from llama_tui.services import Services
+
+    async def body() -> int:
+        services = Services()
+        try:
+            return await work(services) or 0
+        finally:
+            await services.aclose()
+
+    sys.exit(asyncio.run(body()))
+
+
+class _Group(click.Group):
+    """Turns errors into one sentence, the next thing to do, and an exit code: here and nowhere else."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except LlamaTuiError as error:
+            output.tell_error(error)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            output.tell("interrupted; what runs is shown by: llama-tui ls")
+            sys.exit(130)
+        except BrokenPipeError:
+            # The reader of a pipe has gone (`| head`): not our failure. Keep Python from saying so at its exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+
+@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="llama-tui")
+@click.pass_context
+def main(context: click.Context) -> None:
+    r"""From "I want a Llama endpoint on a rented GPU" to an answer, to the receipt.
+
+    Without a command the app opens. To try everything without renting anything:
+
+    \b
+        llama-tui demo
+        llama-tui up --cloud practice --model smollm2-135m --name demo
+        llama-tui prompt demo "The capital of France is"
+        llama-tui down demo
+
+    Exit codes: 0 done, 2 usage, 3 something is missing (nothing was spent), 4 no capacity, 5 setup failed,
+    6 limit reached, 7 could not confirm that a machine is gone, 1 anything else.
+    """
+    if context.invoked_subcommand is None:
+        _open_app("")
+
+
+def _open_app(cloud: str) -> None:
+    from llama_tui.core.errors import UsageError
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the app needs a terminal", "use the commands: llama-tui --help")
+    from llama_tui.services import Services
+    from llama_tui.tui.app import run_app
+
+    run_app(Services(), open_cloud=cloud)
+
+
+@main.command()
+@click.option("--headless", is_flag=True, help="The same without the app: plan, up, one prompt, down, receipt.")
+def demo(headless: bool) -> None:
+    """The app on the practice cloud: nothing is rented. Headless where there is no terminal."""
+    if headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from llama_tui.cli import commands
+
+        _run(commands.demo)
+    _open_app("practice")
+
+
+@main.command()
+@_CLOUD
+@_HOST
+@_MODEL
+@_ENGINE
+@_PROFILE
+@_ACCEPT
+@_JSON
+def types(cloud: str, host: str, model: str, engine: str, profile: str, accept: str, as_json: bool) -> None:
+    """Instance types: price, regions with capacity; with --model also whether it fits, and how much context.
+
+    JSON: name description gpus gpu_memory_gib vcpus memory_gib storage_gib price_cents_per_hour architecture
+    regions fit{fits reason tensor_parallel_size weights_gib kv_cache_gib kv_cache_tokens max_model_len
+    max_concurrency}
+    """
+    from llama_tui.cli import commands
+
+    async def work(services: Services) -> None:
+        where = cloud or ("ssh" if host else services.settings.cloud)
+        choices = Choices(model=model, cloud=where, host=host, engine=engine, profile=profile)
+        await commands.types(services, choices, accept, as_json)
+
+    _run(work)
+
+
+@main.command()
+@_CHOICES
+@click.option("--script", is_flag=True, help="As one shell script that does the same without llama-tui.")
+@_JSON
+def plan(script: bool, as_json: bool, accept: str, **given: Any) -> None:
+    """What `up` with the same options would do, before a cent is spent.
+
+    JSON: the plan's fields; `fit` as in `types`; `steps` with id, title, script.
+    """
+    from llama_tui.cli import commands
+
+    _run(lambda services: commands.plan(services, _choices(services, given), accept, script, as_json))
+
+
+@main.command()
+@_CHOICES
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before a machine is rented.")
+@click.option("--verbose", "-v", is_flag=True, help="Show the setup log as it comes.")
+@_JSON
+def up(yes: bool, verbose: bool, as_json: bool, accept: str, **given: Any) -> None:
+    """Deploy, and wait until it answers.
+
+    The machine does the work: a closed lid, a lost line or Ctrl-C does not stop it. The same command continues where
+    it is, or where it failed; for an endpoint that is up it just says so.
+
+    JSON: id name cloud state model base_url local_port price_cents_per_hour instance{…} created launched ready
+    """
+    from llama_tui.cli import commands
+
+    _run(lambda services: commands.up(services, _choices(services, given), accept, yes, verbose, as_json))
+
+
+@main.command()
+@_JSON
+def ls(as_json: bool) -> None:
+    """Endpoints and everything in the accounts: state, $/h, spent.
+
+    JSON: kind (endpoint or instance) name state cloud model machine region price_cents_per_hour spent_usd created
+    """
+    from llama_tui.cli import listing
+
+    _run(lambda services: listing.ls(services, as_json))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--follow", "-f", is_flag=True, help="Go on as it grows.")
+@click.option("--source", type=click.Choice(["setup", "server"]), default="server", show_default=True)
+def logs(name: str, follow: bool, source: str) -> None:
+    """A log of an endpoint, from line 1; also of one that is gone."""
+    from llama_tui.cli import commands
+
+    _run(lambda services: commands.logs(services, name, source, follow))
+
+
+@main.command()
+@click.argument("name")
+@click.argument("text", required=False)
+@click.option("--chat", is_flag=True, help="As a chat turn, with the model's chat template.")
+@click.option("--system", default="", help="System message of a chat.")
+@click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True)
+@click.option("--temperature", type=click.FloatRange(0, 2), default=0.7, show_default=True)
+@click.option("--raw", is_flag=True, help="The server's own JSON, pretty on a terminal.")
+def prompt(
+    name: str, text: str | None, chat: bool, system: str, max_tokens: int, temperature: float, raw: bool
+) -> None:
+    r"""One completion, streamed. Without TEXT it is read from standard input.
+
+    \b
+        llama-tui prompt demo "The capital of France is" --max-tokens 1 --temperature 0
+        git diff | llama-tui prompt demo --chat --system "Say what this changes."
+
+    --raw: id object created model choices[].index/text/logprobs/finish_reason usage
+    """
+    from llama_tui.cli import commands
+
+    _run(lambda services: commands.prompt(services, name, text, chat, system, max_tokens, temperature, raw))
+
+
+@main.command()
+@click.argument("name")
+@_JSON
+def env(name: str, as_json: bool) -> None:
+    """Shell exports for OpenAI clients: `eval "$(llama-tui env demo)"`, beside a running `llama-tui connect demo`.
+
+    JSON: OPENAI_BASE_URL OPENAI_API_KEY OPENAI_MODEL
+    """
+    from llama_tui.cli import commands
+
+    _run(lambda services: commands.env(services, name, as_json))
+
+
+@main.command()
+@click.argument("name")
+def connect(name: str) -> None:
+    """Hold the endpoint open on its local port, through lost connections, until Ctrl-C."""
+    from llama_tui.cli import commands
+
+    _run(lambda services: commands.connect(services, name))
+
+
+@main.command()
+@click.argument("target", metavar="HOST|URL")
+@click.option("--name", "-n", default="", help="Which of the host's endpoints; what to call the URL.")
+@click.option(
+    "--key-stdin", is_flag=True, help="Read the key of a URL from standard input; it goes to the OS keyring."
+)
+@_ACCEPT
+@_JSON
+def attach(target: str, name: str, key_stdin: bool, accept: str, as_json: bool) -> None:
+    """Adopt what llama-tui set up on a host from any computer, or an OpenAI-compatible server at a URL."""
+    from llama_tui.cli import commands
+
+    _run(lambda services: commands.attach(services, target, name, key_stdin, accept, as_json))
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="NAME…")
+@click.option("--all", "everything", is_flag=True, help="All endpoints.")
+@_JSON
+def down(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
+    """End endpoints, prove that they are gone, print the receipts.
+
+    JSON: name cloud instance_type region started ended minutes usd why
+    """
+    from llama_tui.cli import commands
+
+    _run(lambda services: commands.down(services, names, everything, as_json))
+
+
+@main.command()
+@_JSON
+def receipts(as_json: bool) -> None:
+    """What was spent."""
+    from llama_tui.cli import listing
+
+    _run(lambda services: listing.receipts(services, as_json))
+
+
+@main.command()
+@_JSON
+def doctor(as_json: bool) -> None:
+    """What is missing on this computer, each with its fix. Exit 3 when something needed is.
+
+    JSON: what ok needed detail fix
+    """
+    from llama_tui.cli import listing
+
+    _run(lambda services: listing.doctor(services, as_json))
