@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from llama_tui.clouds.pace import Pace, account_of
 from llama_tui.redact import Secret
@@ -31,14 +31,14 @@ async def main():
     for _ in range(6):
         await pace.turn("call")
         print(time.time(), flush=True)
-    print("cpu", time.process_time(), flush=True)
 
 asyncio.run(main())
 """
 
 
-def gaps(times: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in itertools.pairwise(sorted(times))]
+def early(times: list[float], started: float, apart: float) -> list[tuple[int, float]]:
+    """Turns that came before their time; that one comes late, on a busy computer, proves nothing."""
+    return [(number, at - started) for number, at in enumerate(sorted(times)) if at - started < number * apart - NEAR]
 
 
 def test_two_processes_share_one_pace(tmp_path: Path) -> None:
@@ -51,18 +51,26 @@ def test_two_processes_share_one_pace(tmp_path: Path) -> None:
     ]
     for one in both:
         assert one.stdout.readline() == "ready\n"
+    started = time.time()
     for one in both:
         one.stdin.write("go\n")
         one.stdin.flush()
     outputs = [one.communicate(timeout=30)[0].splitlines() for one in both]
-    times = [[float(line) for line in lines[:-1]] for lines in outputs]
-    assert all(mine == sorted(mine) for mine in times)
-    everybody = gaps(times[0] + times[1])
-    assert len(everybody) == 11
-    # Two clocks of two sleepers: each may wake late, so one gap may shrink by what the other was late.
-    assert min(everybody) > APART / 2
-    assert sum(everybody) > 11 * APART - 2 * NEAR
+    times = [[float(line) for line in lines] for lines in outputs]
+    assert not early(times[0] + times[1], started, APART)
+    assert len(times[0] + times[1]) == 12
     assert max(times[0][0], times[1][0]) < min(times[0][-1], times[1][-1])  # they took turns
+
+
+async def test_a_turn_is_noted_by_one_at_a_time(tmp_path: Path) -> None:
+    """While another process writes its note, nobody reads it."""
+    pace = Pace(tmp_path, calls=0.01)
+    with FileLock(tmp_path / "pace-account.lock"):
+        waiting = asyncio.create_task(pace.turn("call"))
+        done, _ = await asyncio.wait([waiting], timeout=0.3)
+        assert not done
+    async with asyncio.timeout(5):
+        await waiting
 
 
 async def test_turns_come_in_the_order_of_asking(tmp_path: Path) -> None:
@@ -70,6 +78,7 @@ async def test_turns_come_in_the_order_of_asking(tmp_path: Path) -> None:
     pace = Pace(tmp_path, calls=0.02)
     order: list[int] = []
     times: list[float] = []
+    started = time.monotonic()
 
     async def one(number: int) -> None:
         await pace.turn("call")
@@ -78,7 +87,7 @@ async def test_turns_come_in_the_order_of_asking(tmp_path: Path) -> None:
 
     await asyncio.gather(*(one(number) for number in range(8)))
     assert order == list(range(8))
-    assert sum(gaps(times)) > 7 * 0.02 - 2 * NEAR
+    assert not early(times, started, 0.02)
 
 
 async def test_waiting_costs_no_processor_time(tmp_path: Path) -> None:
@@ -101,9 +110,9 @@ async def test_a_read_need_not_wait_for_a_launch_that_waits(tmp_path: Path) -> N
         done[name] = time.monotonic() - started
 
     await asyncio.gather(one("first", "launch"), one("second", "launch"), one("read", "call"))
-    assert done["first"] < 0.3
-    assert done["second"] - done["first"] > 0.5 - NEAR
-    assert 0.05 - NEAR < done["read"] - done["first"] < 0.4
+    assert list(done) == ["first", "read", "second"]
+    assert done["read"] > 0.05 - NEAR
+    assert done["second"] > 0.5 - NEAR
 
 
 async def test_accounts_do_not_wait_for_each_other(tmp_path: Path) -> None:
@@ -120,7 +129,7 @@ async def test_accounts_do_not_wait_for_each_other(tmp_path: Path) -> None:
 async def test_a_clock_that_was_set_back_delays_nobody(tmp_path: Path) -> None:
     """Turns noted by the old time move with the clock."""
     pace = Pace(tmp_path, calls=0.05, launches=0.1)
-    ahead = time.time() + 3600
+    ahead = time.time() + 300
     note = {"written": ahead, "calls": [ahead, ahead + 0.05], "launch": ahead}
     (tmp_path / "pace-account.json").write_text(json.dumps(note))
     async with asyncio.timeout(2):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from filelock import FileLock
 
 from llama_tui.clouds import ssh_key
 from llama_tui.clouds.ssh_key import SshKey, same_key
@@ -25,19 +26,40 @@ print(SshKey(Path(sys.argv[1])).public(), flush=True)
 """
 
 
+def ask_for_key(folder: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAKER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
 def test_two_processes_make_one_key(tmp_path: Path) -> None:
     """Both need it at the same moment for the first time."""
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", MAKER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
+    both = [ask_for_key(tmp_path) for _ in range(2)]
     for one in both:
-        assert one.stdout.readline() == "ready\n"
-    first, second = (one.communicate("go\n", timeout=60)[0] for one in both)
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    first, second = (one.communicate(timeout=60)[0] for one in both)
     assert first == second
     assert first.startswith("ssh-ed25519 ")
+
+
+def test_a_key_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    """Two keys under one name would open nothing."""
+    other = SshKey(tmp_path / "other")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with FileLock(folder / "id_ed25519.lock"):
+        waiting = ask_for_key(folder)
+        waiting.stdin.write("go\n")
+        waiting.stdin.flush()
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.4)
+        line = other.public()
+        for name in ("id_ed25519.pub", "id_ed25519"):
+            (folder / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    assert waiting.communicate(timeout=60)[0].strip() == line
 
 
 def test_the_private_half_is_for_its_owner_only(tmp_path: Path) -> None:
