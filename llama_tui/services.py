@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -281,7 +281,7 @@ class Services:
             return await answers(server)
 
     async def follow_log(self, endpoint: Endpoint, source: Source, emit: Emit, *, forever: bool) -> None:
-        """Tell a log's lines from line 1 and bring its local copy up to date; `forever`: go on (jobs/follow_log.py)."""
+        """Tell a log's lines from line 1; `forever`: go on as it grows (jobs/follow_log.py)."""
         from llama_tui.jobs.follow_log import follow
 
         cloud = None if endpoint.cloud == "url" or endpoint.state == "ended" else self.cloud_of(endpoint)

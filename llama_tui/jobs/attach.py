@@ -11,7 +11,7 @@ from llama_tui.core.errors import HostUnreachable, PromptRefused, SetupFailed, U
 from llama_tui.core.instances import Instance
 from llama_tui.core.interfaces import Address, Cloud
 from llama_tui.core.plan import check_name
-from llama_tui.endpoints import Endpoint, Endpoints
+from llama_tui.endpoints import Endpoint, Endpoints, State
 from llama_tui.jobs.reach import Server, client_of
 from llama_tui.jobs.set_up import read_manifest
 from llama_tui.redact import Secret, clean
@@ -38,7 +38,7 @@ async def attach_host(target: str, name: str, cloud: Cloud, endpoints: Endpoints
         port = (await host.read(f"{folder}/port")).strip()
         finished = (await host.read(f"{folder}/run.rc")).strip()
     check_name(found.name)
-    state = "ready" if finished == b"0" else "setup" if not finished else "failed"
+    state: State = "ready" if finished == b"0" else "setup" if not finished else "failed"
     rents = found.plan is not None and found.plan.rents
     return endpoints.adopt(
         replace(
