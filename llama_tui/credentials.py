@@ -12,6 +12,7 @@ from llama_tui.redact import Secret
 Service = Literal["lambda", "hf"]
 
 VARIABLE: dict[Service, str] = {"lambda": "LAMBDA_API_KEY", "hf": "HF_TOKEN"}
+URL_VARIABLE = "LLAMA_TUI_ENDPOINT_KEY"
 KEYRING_NAME = "llama-tui"
 KEYRING_SECONDS = 20.0
 """A keyring may wait for a password prompt this long."""
@@ -44,6 +45,16 @@ def need(service: Service, what_for: str) -> Secret:
     raise CredentialMissing(
         f"there is no {name}, and {what_for} needs one", f"set {VARIABLE[service]} in the environment"
     )
+
+
+def of_url(name: str) -> Secret:
+    """The key of an attached URL, from the environment, else from the keyring; empty when there is none."""
+    if value := os.environ.get(URL_VARIABLE, "").strip():
+        return Secret(value)
+    try:
+        return (from_keyring(f"endpoint {name}") if name else None) or Secret("")
+    except KeyringUnavailable:
+        return Secret("")
 
 
 def from_keyring(account: str) -> Secret | None:

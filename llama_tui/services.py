@@ -259,17 +259,11 @@ class Services:
         from llama_tui.jobs.reach import reach
 
         if endpoint.cloud == "url":
-            key = await asyncio.to_thread(self._key_of_url, endpoint)
+            key = await asyncio.to_thread(credentials.of_url, endpoint.name)
             yield Server(Address(endpoint.base_url), key, endpoint.model)
             return
         async with reach(endpoint, self.cloud_of(endpoint), local_port=local_port) as server:
             yield server
-
-    def _key_of_url(self, endpoint: Endpoint) -> Secret:
-        try:
-            return credentials.from_keyring(f"endpoint {endpoint.name}") or Secret("")
-        except credentials.KeyringUnavailable:
-            return Secret("")
 
     async def answers(self, endpoint: Endpoint) -> bool:
         """Does its model server answer now? Raises HostUnreachable and what `Cloud.connect` raises."""
@@ -292,9 +286,13 @@ class Services:
         from llama_tui.jobs.attach import attach_host, attach_url
 
         if target.startswith(("http://", "https://")):
-            endpoint = await attach_url(target, name, key or Secret(""), self.endpoints)
+            endpoint = await attach_url(target, name, key or credentials.of_url(""), self.endpoints)
             if key:
-                await asyncio.to_thread(credentials.to_keyring, f"endpoint {endpoint.name}", key)
+                try:
+                    await asyncio.to_thread(credentials.to_keyring, f"endpoint {endpoint.name}", key)
+                except credentials.KeyringUnavailable:
+                    self.endpoints.end(endpoint.id, None)
+                    raise
             return endpoint
         return await attach_host(target, name, self.cloud("ssh", target), self.endpoints)
 

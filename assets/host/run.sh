@@ -26,7 +26,7 @@ mark() { printf '=== %s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>setup.log;
 # The pid in a file, if that process lives and (for run.pid) is a run.sh: pids are used again after a reboot.
 pid_in() {
     pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
-    [ "$1" != run.pid ] || ps -p "$pid" -o args= 2>/dev/null | grep -q run.sh
+    [ "$1" != run.pid ] || ps -ww -p "$pid" -o args= 2>/dev/null | grep -q run.sh
 }
 
 # Zombies do not count: in a container nobody may ever bury them.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from llama_tui.core.errors import HostUnreachable, PromptRefused, SetupFailed, UsageError
+from llama_tui.core.errors import CredentialMissing, HostUnreachable, SetupFailed, UsageError
 from llama_tui.core.instances import Instance
 from llama_tui.core.interfaces import Address, Cloud
 from llama_tui.core.plan import check_name
@@ -59,7 +59,7 @@ async def attach_url(url: str, name: str, key: Secret, endpoints: Endpoints) -> 
 
     Raises:
         HostUnreachable: nothing answers there.
-        CredentialRejected: it wants another key.
+        CredentialMissing: it wants a key, or another one.
         SetupFailed: what answers is not such a server.
     """
     import httpx2
@@ -76,9 +76,8 @@ async def attach_url(url: str, name: str, key: Secret, endpoints: Endpoints) -> 
                 f"nothing answers at {base_url}", "is the server up, and the address right?"
             ) from error
     if response.status_code in (401, 403):
-        raise PromptRefused(
-            f"{host} wants a key", "give it with --key-stdin or in LLAMA_TUI_ENDPOINT_KEY", status=401
-        )
+        wants = "another key" if key else "a key"
+        raise CredentialMissing(f"{host} wants {wants}", "give it with --key-stdin, or in LLAMA_TUI_ENDPOINT_KEY")
     try:
         model = str(response.json()["data"][0]["id"])
     except (ValueError, KeyError, IndexError, TypeError) as error:

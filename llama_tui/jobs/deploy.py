@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llama_tui.core.errors import LlamaTuiError, NoCapacity, SetupFailed
+from llama_tui.core.errors import LlamaTuiError
 from llama_tui.core.events import Emit, Said
 from llama_tui.core.interfaces import Cloud, LogReader
 from llama_tui.core.plan import Plan
 from llama_tui.endpoints import Endpoint, Endpoints
 from llama_tui.jobs.reach import machine_runs
-from llama_tui.jobs.rent import Patience, rent
+from llama_tui.jobs.rent import Patience, may_have_launched, rent
 from llama_tui.jobs.set_up import set_up
 from llama_tui.jobs.terminate import terminate
 from llama_tui.redact import Secret
@@ -48,7 +48,7 @@ async def _clean_up(
     """Leave nothing running unsaid: end what costs, or put into the error's hint that it goes on."""
     plan = endpoint.plan
     assert plan is not None
-    if endpoint.launched is None and (isinstance(error, NoCapacity) or not plan.rents):
+    if endpoint.launched is None and not (plan.rents and may_have_launched(endpoint, endpoints)):
         endpoints.end(endpoint.id, None)
         return
     endpoint = endpoints.change(endpoint.id, state="failed", failure=error.sentence)
@@ -67,7 +67,7 @@ async def _clean_up(
         )
         return
     error.hint = machine_runs(endpoint, error)
-    if isinstance(error, SetupFailed) and not plan.rents:
+    if not plan.rents:
         error.hint = (
             f"{error.hint}; what was set up is kept for the next try, remove it: llama-tui down {endpoint.name}"
         )

@@ -52,11 +52,17 @@ async def find_by_name(endpoint: Endpoint, cloud: Cloud) -> Instance | None:
     return next((one for one in named if one.status not in GONE), None)
 
 
+def may_have_launched(endpoint: Endpoint, endpoints: Endpoints) -> bool:
+    """Was a launch asked for whose answer is not known?"""
+    asked = endpoints.noted(endpoint.id, LAUNCH_ASKED)
+    refused = endpoints.noted(endpoint.id, LAUNCH_REFUSED)
+    return asked is not None and not (refused and refused >= asked)
+
+
 async def reconcile(endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, patience: Patience) -> Instance | None:
     """Did an earlier launch of this endpoint come through? Looks until it must have shown up."""
     asked = endpoints.noted(endpoint.id, LAUNCH_ASKED)
-    refused = endpoints.noted(endpoint.id, LAUNCH_REFUSED)
-    if asked is None or (refused and refused >= asked):
+    if asked is None or not may_have_launched(endpoint, endpoints):
         return None
     while True:
         if found := await find_by_name(endpoint, cloud):

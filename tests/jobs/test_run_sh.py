@@ -47,7 +47,8 @@ class Folder:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Folder]:
-    made = Folder(tmp_path / "e n d")
+    # A long path with blanks: `ps` cuts long command lines unless it is told not to.
+    made = Folder(tmp_path / ("a long way down " * 8) / "e n d")
     yield made
     made.run("stop")
 

@@ -1,0 +1,211 @@
+"""The vendor's HTTP API over a pretend account: paths, envelopes, refusals (lambda-cloud-api.md §1-§3)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncssh
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from llama_tui.practice import catalogue
+from llama_tui.practice.account import Account, Refused, invalid, missing
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class LostAnswer(Response):
+    """An answer that never arrives whole: the connection breaks in the middle of it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Promise more bytes than are sent; the server then drops the connection."""
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"100")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"data":', "more_body": True})
+        raise ConnectionResetError
+
+
+def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
+    """The API as an ASGI application; `heard` is called for each request."""
+    accepted = {
+        f"Bearer {key}",
+        "Basic " + base64.b64encode(f"{key}:".encode()).decode(),
+        f"Basic {key}",
+    }
+
+    def data(value: object) -> JSONResponse:
+        return JSONResponse({"data": value})
+
+    async def body(request: Request) -> dict[str, Any]:
+        try:
+            given = json.loads(await request.body() or b"{}")
+        except ValueError:
+            raise invalid("The body is not JSON.") from None
+        if not isinstance(given, dict):
+            raise invalid("The body is not an object.")
+        return given
+
+    def guarded(answer: Answer) -> Answer:
+        async def guard(request: Request) -> Response:
+            heard()
+            agent = request.headers.get("user-agent", "")
+            if not agent or agent.startswith("Python-urllib/"):
+                return PlainTextResponse("error code: 1010", 403)
+            given = request.headers.get("authorization", "")
+            try:
+                if given not in accepted:
+                    why = "Your API key is invalid, expired, or deleted." if given else "No API key was provided."
+                    raise Refused(401, "global/invalid-api-key", why)
+                return await answer(request)
+            except Refused as refused:
+                return JSONResponse({"error": refused.error}, refused.status)
+
+        return guard
+
+    async def list_instances(request: Request) -> Response:
+        return data(account.instances())
+
+    async def get_instance(request: Request) -> Response:
+        return data(account.instance(request.path_params["id"]))
+
+    async def rename(request: Request) -> Response:
+        return data(account.rename(request.path_params["id"], (await body(request)).get("name", "")))
+
+    async def instance_types(request: Request) -> Response:
+        return data(
+            {
+                name: {
+                    "instance_type": kind,
+                    "regions_with_capacity_available": [catalogue.region(code) for code in catalogue.CAPACITY[name]],
+                }
+                for name, kind in catalogue.INSTANCE_TYPES.items()
+            }
+        )
+
+    async def launch(request: Request) -> Response:
+        id_ = account.launch(await body(request))
+        if account.lose_this_answer():
+            return LostAnswer()
+        return data({"instance_ids": [id_]})
+
+    async def terminate(request: Request) -> Response:
+        return data({"terminated_instances": account.terminate((await body(request)).get("instance_ids") or [])})
+
+    async def restart(request: Request) -> Response:
+        return data({"restarted_instances": account.restart((await body(request)).get("instance_ids") or [])})
+
+    async def list_keys(request: Request) -> Response:
+        return data(account.ssh_keys)
+
+    async def add_key(request: Request) -> Response:
+        given = await body(request)
+        name, public = given.get("name") or "", given.get("public_key")
+        if not 1 <= len(name) <= 64:
+            raise invalid("name: 1 to 64 characters.")
+        if any(one["name"] == name for one in account.ssh_keys):
+            raise invalid(f"name: there is a key {name} already.")
+        more = {}
+        if public is None:
+            private = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+            public = private.export_public_key().decode().strip()
+            more["private_key"] = private.export_private_key("pkcs1-pem").decode()
+        try:
+            asyncssh.import_public_key(public)
+        except (asyncssh.KeyImportError, ValueError):
+            raise invalid("public_key: not a public key.") from None
+        added = {"id": secrets.token_hex(16), "name": name, "public_key": public}
+        account.ssh_keys.append(added)
+        account.save()
+        return data({**added, **more})
+
+    async def delete_key(request: Request) -> Response:
+        kept = [one for one in account.ssh_keys if one["id"] != request.path_params["id"]]
+        if len(kept) == len(account.ssh_keys):
+            raise invalid("There is no such SSH key.")
+        account.ssh_keys[:] = kept
+        account.save()
+        return data({})
+
+    async def list_filesystems(request: Request) -> Response:
+        return data(account.filesystems)
+
+    async def create_filesystem(request: Request) -> Response:
+        given = await body(request)
+        name, region = given.get("name") or "", given.get("region")
+        if not name or len(name) > 60 or not name[0].isalpha() or not name.replace("-", "").isalnum():
+            raise invalid("name: letters, digits and dashes.")
+        if region not in catalogue.REGIONS:
+            raise invalid("region: not a region.")
+        if any(one["name"] == name for one in account.filesystems):
+            raise Refused(400, "global/duplicate", "A filesystem of that name exists.")
+        created = {
+            "id": secrets.token_hex(16),
+            "name": name,
+            "mount_point": f"/lambda/nfs/{name}",
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+            "created_by": {"id": "0" * 32, "email": "practice@example.com", "status": "active"},
+            "is_in_use": False,
+            "region": catalogue.region(region),
+            "bytes_used": 0,
+        }
+        account.filesystems.append(created)
+        account.save()
+        return data(created)
+
+    async def delete_filesystem(request: Request) -> Response:
+        id_ = request.path_params["id"]
+        if not any(one["id"] == id_ for one in account.filesystems):
+            raise missing("filesystem")
+        account.filesystems[:] = [one for one in account.filesystems if one["id"] != id_]
+        account.save()
+        return data({"deleted_ids": [id_]})
+
+    async def list_images(request: Request) -> Response:
+        return data(catalogue.images())
+
+    async def list_regions(request: Request) -> Response:
+        return data([catalogue.region(code) for code in catalogue.REGIONS])
+
+    async def list_firewall_rules(request: Request) -> Response:
+        return data(account.firewall_rules)
+
+    async def replace_firewall_rules(request: Request) -> Response:
+        account.firewall_rules[:] = (await body(request)).get("data") or []
+        return data(account.firewall_rules)
+
+    async def nothing_here(request: Request, error: Exception) -> Response:
+        heard()
+        status = getattr(error, "status_code", 404)
+        return JSONResponse({"error": {"code": f"http/{status}", "message": "There is nothing here."}}, status)
+
+    routes: list[tuple[str, str, Answer]] = [
+        ("GET", "/instances", list_instances),
+        ("GET", "/instances/{id}", get_instance),
+        ("POST", "/instances/{id}", rename),
+        ("GET", "/instance-types", instance_types),
+        ("POST", "/instance-operations/launch", launch),
+        ("POST", "/instance-operations/terminate", terminate),
+        ("POST", "/instance-operations/restart", restart),
+        ("GET", "/ssh-keys", list_keys),
+        ("POST", "/ssh-keys", add_key),
+        ("DELETE", "/ssh-keys/{id}", delete_key),
+        ("GET", "/file-systems", list_filesystems),
+        ("POST", "/filesystems", create_filesystem),
+        ("DELETE", "/filesystems/{id}", delete_filesystem),
+        ("GET", "/images", list_images),
+        ("GET", "/regions", list_regions),
+        ("GET", "/firewall-rules", list_firewall_rules),
+        ("PUT", "/firewall-rules", replace_firewall_rules),
+    ]
+    return Starlette(
+        routes=[Route(f"/api/v1{path}", guarded(answer), methods=[method]) for method, path, answer in routes],
+        exception_handlers={404: nothing_here, 405: nothing_here},
+    )

@@ -1,0 +1,35 @@
+"""The command, as a person runs it in a pipe, and what it leaves running."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+UP_SECONDS = 300
+
+
+class Command:
+    """`llama-tui` as a person runs it in a pipe, with the state of this test."""
+
+    def run(self, *arguments: str, exit_code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "llama_tui", *arguments],
+            input=stdin, text=True, capture_output=True, timeout=UP_SECONDS,
+        )  # fmt: skip
+        assert done.returncode == exit_code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def __call__(self, *arguments: str) -> str:
+        return self.run(*arguments).stdout
+
+
+def processes_in(folder: str) -> list[str]:
+    """Command lines of what runs in an endpoint's folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.readlink(entry / "cwd").startswith(folder):
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
