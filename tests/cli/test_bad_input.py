@@ -16,7 +16,7 @@ from tests.sshd import Sshd, free_port, generate_key
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "sentence", "hint"),
     [
-        (["up", "--cloud", "local", "-m", "smollm2-153m"], 2, "no model 'smollm2-153m'", "did you mean smollm2-135m?"),
+        (["up", "--cloud", "local", "-m", "smollm2-153m"], 2, "no model 'smollm2-153m'", "mean smollm2-135m?"),
         (["up", "--cloud", "practise"], 2, "no cloud 'practise'", "did you mean practice?"),
         (["up", "--cloud", "local", "--type", "gpu_1x_h100"], 2, "no instance type", "known: local"),
         (["up", "--cloud", "practice", "--type", "gpu_1x_a11"], 2, "no instance type", "did you mean gpu_1x_a10?"),
