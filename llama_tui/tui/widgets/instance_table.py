@@ -1,0 +1,105 @@
+"""What can be rented, as a table: the price, whether the chosen model fits, and where it is to be had now."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.widgets import DataTable
+
+from llama_tui.core.instances import InstanceType
+from llama_tui.core.money import per_hour
+from llama_tui.core.sizing import Fit
+from llama_tui.tui.widgets.status_header import one_line
+
+Offer = tuple[InstanceType, Fit]
+
+WIDE = 84
+"""From this width on the table shows memory, GPUs and users too."""
+
+
+def by_use(offers: list[Offer]) -> list[Offer]:
+    """What can be had and fits first, then what fits, then the rest; each by price."""
+    return sorted(
+        offers, key=lambda one: (not one[1].fits, not one[0].regions, one[0].price_cents_per_hour, one[0].name)
+    )
+
+
+def context(tokens: int) -> str:
+    """`8192` as `8k`, for a narrow column."""
+    return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
+
+
+class InstanceTable(DataTable[Text]):
+    """Instance types; a row that the model does not fit on is dim and says why."""
+
+    DEFAULT_CSS = """
+    InstanceTable { height: 1fr; min-width: 12; background: $background; scrollbar-size-horizontal: 0; }
+    InstanceTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
+    """
+    HEADINGS: ClassVar[tuple[str, ...]] = (
+        "instance type",
+        "price",
+        "GPU",
+        "memory",
+        "context",
+        "users",
+        "to be had in",
+    )
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, cursor_type="row", cell_padding=1)
+        self._offers: dict[str, Offer] = {}
+        self._shown: tuple[list[str], bool] | None = None
+
+    def show(self, offers: list[Offer]) -> None:
+        """Show these offers; the cursor stays on its type where that is still there."""
+        chosen = self.chosen
+        self._offers = {kind.name: (kind, fit) for kind, fit in by_use(offers)}
+        wide = self.size.width >= WIDE
+        self.clear(columns=True)
+        for heading in self.HEADINGS:
+            if wide or heading not in ("GPU", "memory", "users"):
+                self.add_column(Text(heading), key=heading)
+        for name, (kind, fit) in self._offers.items():
+            self.add_row(*_row(kind, fit, wide=wide), key=name)
+        if chosen in self._offers:
+            self.move_cursor(row=list(self._offers).index(chosen))
+
+    def on_resize(self) -> None:
+        """Other columns fit another width."""
+        if self._offers:
+            self.show(list(self._offers.values()))
+
+    @property
+    def chosen(self) -> str:
+        """The name of the type under the cursor; empty without one."""
+        names = list(self._offers)
+        return names[self.cursor_row] if 0 <= self.cursor_row < len(names) else ""
+
+    def offer(self, name: str) -> Offer | None:
+        """The offer of a type that is shown."""
+        return self._offers.get(name)
+
+
+def _row(kind: InstanceType, fit: Fit, *, wide: bool) -> list[Text]:
+    memory = f"{kind.gpu_memory_gib:.0f} GiB" if kind.gpus else f"{kind.memory_gib} GiB RAM"
+    style = "" if fit.fits and kind.regions else "dim"
+    where = ", ".join(kind.regions) or "none free now"
+    cells = [
+        Text(one_line(kind.name), style),
+        Text(per_hour(kind.price_cents_per_hour), style, justify="right"),
+        *(
+            [Text(str(kind.gpus) if kind.gpus else "none", style), Text(memory, style, justify="right")]
+            if wide
+            else []
+        ),
+        Text(context(fit.max_model_len) if fit.fits else "no", style, justify="right"),
+        *(
+            [Text(f"{fit.max_concurrency:.0f}" if fit.max_concurrency else "", style, justify="right")]
+            if wide
+            else []
+        ),
+        Text(one_line(where if fit.fits else fit.reason), style),
+    ]
+    return cells
