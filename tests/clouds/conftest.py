@@ -8,15 +8,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from lambda_account import Account
 
-from llama_tui.clouds.lambda_api import Retry
 from llama_tui.clouds.lambda_cloud import LambdaCloud
 from llama_tui.clouds.pace import Pace
 from llama_tui.clouds.ssh_key import SshKey
 from llama_tui.redact import Secret
-
-QUICK = Retry(first=0.001, longest=0.002, retry_after_longest=0.05)
+from tests.clouds.lambda_account import QUICK, Account
 
 
 @pytest.fixture

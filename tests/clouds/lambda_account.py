@@ -10,6 +10,9 @@ from typing import Any
 import httpx2
 from jsonschema import Draft202012Validator
 
+from llama_tui.clouds.lambda_api import Retry
+
+QUICK = Retry(first=0.001, longest=0.002, retry_after_longest=0.05)
 TESTS = Path(__file__).parent.parent
 DOCUMENT = json.loads(
     next(

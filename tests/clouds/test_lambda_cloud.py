@@ -8,8 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
-from lambda_account import (
+
+from llama_tui.clouds.lambda_cloud import LambdaCloud
+from llama_tui.clouds.ssh_key import SshKey
+from llama_tui.core.errors import CloudRefused, HostUnreachable, NoCapacity
+from llama_tui.core.instances import Instance, Launch
+from llama_tui.hosts.host_keys import HostKeys
+from llama_tui.redact import Secret
+from tests.clouds.lambda_account import (
     A10,
     CANARY,
     CPU,
@@ -24,12 +32,6 @@ from lambda_account import (
     refusal,
     schema_errors,
 )
-
-from llama_tui.clouds.lambda_cloud import LambdaCloud
-from llama_tui.clouds.ssh_key import SshKey
-from llama_tui.core.errors import CloudRefused, HostUnreachable, NoCapacity
-from llama_tui.core.instances import Instance, Launch
-from llama_tui.redact import Secret
 
 REQUEST = Launch("llama-tui-demo-1", "gpu_1x_a10", "us-east-1")
 LAUNCH = "POST instance-operations/launch"
@@ -223,14 +225,44 @@ async def test_terminate_is_asked_once_and_one_that_vanished_is_fine(account: Ac
     assert account.count(TERMINATE) == 2
 
 
-async def test_a_machine_without_an_address_cannot_be_reached_yet(
-    make_cloud: Callable[..., LambdaCloud], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_machine_without_an_address_cannot_be_reached_yet(make_cloud: Callable[..., LambdaCloud]) -> None:
     """Entering says so; nothing is connected."""
     booting = Instance(ID, "demo", "booting", "gpu_1x_a10", "us-east-1")
     with pytest.raises(HostUnreachable, match="booting"):
         async with make_cloud().connect(booting):
             pass
+
+
+async def test_a_machine_is_reached_as_ubuntu_with_our_key(
+    make_cloud: Callable[..., LambdaCloud], tmp_path: Path
+) -> None:
+    """Its new host key is pinned to the instance, not to the address: the next machine there has another."""
+    ours = SshKey(tmp_path / "key")
+    authorized = tmp_path / "authorized_keys"
+    authorized.write_text(ours.public() + "\n")
+    users: list[str] = []
+
+    def answer(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        users.append(process.get_extra_info("username"))
+        process.exit(0)
+
+    known = HostKeys(tmp_path / "known_hosts", trust_new=True)
+    for number in "12":
+        async with asyncssh.listen(
+            "127.0.0.1",
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            authorized_client_keys=str(authorized),
+            process_factory=answer,
+            encoding=None,
+        ) as sshd:
+            config = tmp_path / "ssh_config"
+            config.write_text(f"Host 127.0.0.1\n  Port {sshd.get_port()}\n")
+            cloud = make_cloud(ssh_key=ours, host_keys=known, ssh_config=[config])
+            machine = Instance(f"id{number}", "demo", "active", "gpu_1x_a10", "us-east-1", ip="127.0.0.1")
+            async with cloud.connect(machine) as host:
+                assert (await host.run("true", timeout=20)).exit_status == 0
+    assert users == ["ubuntu", "ubuntu"]
+    assert [line.split()[0] for line in known.own.read_text().splitlines()] == ["llama-tui-id1", "llama-tui-id2"]
 
 
 async def test_the_rest_of_the_account(account: Account, cloud: LambdaCloud) -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from conftest import QUICK
-from lambda_account import CANARY, INSTANCE, Account, data, refusal
 
 from llama_tui.clouds.lambda_api import Retry, Timeouts
 from llama_tui.clouds.lambda_cloud import LambdaCloud
@@ -19,6 +17,7 @@ from llama_tui.clouds.pace import Pace
 from llama_tui.core.errors import CloudRefused, CredentialMissing, CredentialRejected, NoCapacity, UsageError
 from llama_tui.core.instances import Launch
 from llama_tui.redact import Secret
+from tests.clouds.lambda_account import CANARY, INSTANCE, QUICK, Account, data, refusal
 
 REQUEST = Launch("llama-tui-demo-1", "gpu_1x_a10", "us-east-1")
 LAUNCH = "POST instance-operations/launch"

@@ -117,13 +117,14 @@ async def test_a_read_need_not_wait_for_a_launch_that_waits(tmp_path: Path) -> N
 
 async def test_accounts_do_not_wait_for_each_other(tmp_path: Path) -> None:
     """One file for each, named by a hash: the key is nowhere on the disk."""
-    pace = Pace(tmp_path, calls=30)
+    folder = tmp_path / "pace"
+    pace = Pace(folder, calls=30)
     key = Secret("secret_one_aaaaaaaa")
     async with asyncio.timeout(5):
         await pace.turn("call", account_of(key))
         await pace.turn("call", account_of(Secret("secret_two_bbbbbbbb")))
-    assert (tmp_path / f"pace-{account_of(key)}.json").is_file()
-    assert not [file for file in tmp_path.iterdir() if b"secret" in file.name.encode() + file.read_bytes()]
+    assert (folder / f"pace-{account_of(key)}.json").is_file()
+    assert not [file for file in folder.iterdir() if b"secret" in file.name.encode() + file.read_bytes()]
 
 
 async def test_a_clock_that_was_set_back_delays_nobody(tmp_path: Path) -> None:
