@@ -86,7 +86,7 @@ def _row(kind: InstanceType, fit: Fit, *, wide: bool) -> list[Text]:
     memory = f"{kind.gpu_memory_gib:.0f} GiB" if kind.gpus else f"{kind.memory_gib} GiB RAM"
     style = "" if fit.fits and kind.regions else "dim"
     where = ", ".join(kind.regions) or "none free now"
-    cells = [
+    return [
         Text(one_line(kind.name), style),
         Text(per_hour(kind.price_cents_per_hour), style, justify="right"),
         *(
@@ -102,4 +102,3 @@ def _row(kind: InstanceType, fit: Fit, *, wide: bool) -> list[Text]:
         ),
         Text(one_line(where if fit.fits else fit.reason), style),
     ]
-    return cells

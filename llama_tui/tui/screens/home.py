@@ -1,0 +1,252 @@
+"""Where everything begins: four ways to an endpoint, the endpoints there are, and what else runs in the accounts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import getters, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, OptionList, Static
+from textual.widgets.option_list import Option
+
+from llama_tui.core.errors import LlamaTuiError
+from llama_tui.core.events import Event
+from llama_tui.core.instances import GONE, Instance
+from llama_tui.core.money import per_hour
+from llama_tui.endpoints import Endpoint
+from llama_tui.tui.deploys import as_told
+from llama_tui.tui.messages import JobEnded
+from llama_tui.tui.widgets.endpoint_table import EndpointTable
+from llama_tui.tui.widgets.status_header import StatusHeader, one_line
+
+if TYPE_CHECKING:
+    from llama_tui.tui.app import LlamaTuiApp
+
+ACCOUNT_SECONDS = 30.0
+"""How long an account may take to answer."""
+LOOK_SECONDS = 1.0
+"""Between two looks at the record of endpoints, which other processes write too."""
+
+WAYS: dict[str, tuple[str, str, str]] = {
+    "practice": ("1", "Practice", "a pretend Lambda on this computer: nothing is rented"),
+    "lambda": ("2", "Lambda Cloud", "a machine by the minute"),
+    "own": ("3", "My own machine", "by SSH, or this computer"),
+    "url": ("4", "An endpoint URL", "a server that somebody else runs"),
+}
+"""Way → key, name, what it is."""
+
+
+@dataclass
+class Account:
+    """What one cloud account said."""
+
+    cloud: str
+    machines: list[Instance] = field(default_factory=list)
+    error: LlamaTuiError | None = None
+
+
+class HomeScreen(Screen[None]):
+    """Opens in any state: nothing configured, no network, a cloud that is down."""
+
+    CSS_PATH = "home.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1,p", "way('practice')", "Practice", id="practice", show=False, tooltip="Try it: nothing is rented"),
+        Binding("2,l", "way('lambda')", "Lambda Cloud", id="lambda", show=False, tooltip="Rent a machine by the minute"),
+        Binding("3,m", "way('own')", "My own machine", id="own", show=False, tooltip="By SSH, or this computer"),
+        Binding("4,u", "way('url')", "An endpoint URL", id="url", show=False, tooltip="A server somebody else runs"),
+        Binding("enter", "open", "Open", id="open", tooltip="Open what the cursor is on"),
+        Binding("x", "terminate", "Terminate", id="terminate", tooltip="End the endpoint under the cursor; asks first"),
+        Binding("r", "refresh_accounts", "Refresh", id="refresh", tooltip="Ask the accounts again"),
+        Binding("q", "app.leave", "Quit", id="home-quit", tooltip="Leave the app; asks first when something runs"),
+    ]
+    app: getters.app[LlamaTuiApp] = getters.app(lambda: _app_class())
+    header = getters.query_one(StatusHeader)
+    ways = getters.query_one("#ways", OptionList)
+    table = getters.query_one(EndpointTable)
+    accounts = getters.query_one("#accounts", Static)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._accounts: list[Account] | None = None
+        self._lambda_key = True
+        self._placed = False
+
+    def compose(self) -> ComposeResult:
+        """The four ways, the endpoints, the accounts."""
+        yield StatusHeader()
+        with VerticalScroll(id="body", can_focus=False):
+            yield Static("A new endpoint", classes="heading")
+            yield OptionList(*self._options(), id="ways", compact=True)
+            yield Static("Endpoints", classes="heading", id="endpoints-heading")
+            yield EndpointTable(id="endpoints")
+            yield Static("none yet: choose a way above; Practice costs nothing", id="empty")
+            yield Static(id="trouble", markup=False)
+            yield Static(id="accounts", markup=False)
+        yield Footer(show_command_palette=False)
+
+    def _options(self) -> list[Option]:
+        options = []
+        for way, (key, name, what) in WAYS.items():
+            if way == "lambda" and not self._lambda_key:
+                what = "needs your API key: set LAMBDA_API_KEY, then start again"
+            prompt = Content.assemble((f" {key} ", "bold $text-primary"), f" {name:<17}", (what, "$text-muted"))
+            options.append(Option(prompt, id=way))
+        return options
+
+    def on_mount(self) -> None:
+        """Show the four ways at once; everything else comes after the first frame."""
+        self.ways.highlighted = 0
+        self.call_after_refresh(self._look)
+        self.call_after_refresh(self.action_refresh_accounts)
+        self.set_interval(LOOK_SECONDS, self._look)
+
+    def on_screen_resume(self) -> None:
+        """Back from another screen: what it did is shown."""
+        self.call_after_refresh(self._look)
+
+    # ---- endpoints
+
+    def _look(self) -> None:
+        """Read the record of endpoints and show it."""
+        trouble = self.query_one("#trouble", Static)
+        try:
+            live = self.app.services.endpoints.live()
+        except Exception as error:  # noqa: BLE001 — a broken record is a line on this screen, not its end
+            told = as_told(error)
+            trouble.update(Content.assemble((f"✕ {one_line(told.sentence)}\n  ", "$text-error"), one_line(told.hint)))
+            trouble.display = True
+            self.query_one("#empty").display = False
+            return
+        trouble.display = False
+        self.header.live = tuple(live)
+        said = {name: job.said for name, job in self.app.endings.items() if job.running}
+        self.table.show(live, said)
+        self.table.display = bool(live)
+        self.query_one("#empty").display = not live
+        if not self._placed:
+            self._placed = True
+            (self.table if live else self.ways).focus()
+        elif not live and self.focused is None:
+            self.ways.focus()
+        self._show_accounts(live)
+
+    def show_event(self, name: str, event: Event) -> None:
+        """A job of an endpoint told something: its row says so."""
+        self._look()
+
+    def job_ended(self, message: JobEnded) -> None:
+        """A job is over: its endpoint has changed, and so may its account."""
+        self._look()
+        if message.receipt:
+            self.action_refresh_accounts()
+
+    # ---- accounts
+
+    def action_refresh_accounts(self) -> None:
+        """Ask the accounts again."""
+        self.run_worker(self._ask_accounts(), group="accounts", exclusive=True, exit_on_error=False)
+
+    async def _ask_accounts(self) -> None:
+        services = self.app.services
+        # A keyring may wait for a password: not on the loop.
+        try:
+            clouds = await asyncio.to_thread(services.accounts_to_ask)
+        except Exception as error:  # noqa: BLE001 — said on the screen
+            self._accounts = [Account("accounts", error=as_told(error))]
+            self._look()
+            return
+        if ("lambda" in clouds) != self._lambda_key:
+            self._lambda_key = "lambda" in clouds
+            highlighted = self.ways.highlighted
+            self.ways.set_options(self._options())
+            self.ways.highlighted = highlighted
+        self._accounts = list(await asyncio.gather(*(self._ask(cloud) for cloud in clouds)))
+        self._look()
+
+    async def _ask(self, cloud: str) -> Account:
+        try:
+            async with asyncio.timeout(ACCOUNT_SECONDS):
+                return Account(cloud, await self.app.services.account(cloud))
+        except TimeoutError:
+            return Account(
+                cloud,
+                error=LlamaTuiError(
+                    f"{cloud} does not answer: what runs there is not known", "press r to ask again"
+                ),
+            )
+        except Exception as error:  # noqa: BLE001 — a cloud that is down is a line, and says that nothing is known
+            return Account(cloud, error=as_told(error))
+
+    def _show_accounts(self, live: list[Endpoint]) -> None:
+        """What runs and is not ours, and which accounts could not be asked: never an empty list for a failure."""
+        ours = {one.instance.id for one in live if one.instance}
+        parts: list[Content] = []
+        for account in self._accounts or ():
+            if account.error:
+                parts.append(
+                    Content.assemble(
+                        (f"✕ {account.cloud}: {one_line(account.error.sentence)}", "$text-error"),
+                        (f"\n  {one_line(account.error.hint)}" if account.error.hint else "", "$text-muted"),
+                    )
+                )
+                continue
+            strangers = [one for one in account.machines if one.id not in ours and one.status not in GONE]
+            if strangers:
+                parts.append(
+                    Content.styled(
+                        f"! {account.cloud}: not started by llama-tui on this computer, and costs money",
+                        "bold $text-warning",
+                    )
+                )
+            parts += [_machine(one) for one in strangers]
+            if not strangers and account.cloud != "practice":
+                parts.append(Content.styled(f"{account.cloud}: nothing else runs in the account", "$text-muted"))
+        self.accounts.update(Content("\n").join(parts))
+        self.accounts.display = bool(parts)
+
+    # ---- what a person does
+
+    @on(OptionList.OptionSelected, "#ways")
+    def _way_chosen(self, event: OptionList.OptionSelected) -> None:
+        self.action_way(event.option_id or "")
+
+    @on(DataTable.RowSelected)
+    def _row_chosen(self) -> None:
+        self.action_open()
+
+    def action_way(self, way: str) -> None:
+        """One of the four ways to a new endpoint."""
+        self.app.open_way(way)
+
+    def action_open(self) -> None:
+        """Open the endpoint under the cursor."""
+        if endpoint := self.table.chosen:
+            self.app.open_endpoint(endpoint)
+
+    def action_terminate(self) -> None:
+        """Ask whether to end the endpoint under the cursor."""
+        if endpoint := self.table.chosen:
+            self.app.ask_terminate(endpoint)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Open and Terminate want an endpoint."""
+        if action in ("open", "terminate") and self.is_mounted:
+            return bool(self.table.chosen)
+        return True
+
+
+def _machine(instance: Instance) -> Content:
+    facts = f"  {one_line(instance.id)}  {one_line(instance.instance_type)}  {one_line(instance.status)}  "
+    return Content.assemble(facts, (per_hour(instance.price_cents_per_hour), "bold"))
+
+
+def _app_class() -> type[LlamaTuiApp]:
+    from llama_tui.tui.app import LlamaTuiApp
+
+    return LlamaTuiApp

@@ -1,0 +1,75 @@
+"""The endpoints there are, a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import ClassVar
+
+from rich.text import Text
+from textual.widgets import DataTable
+
+from llama_tui.core.money import dollars, per_hour
+from llama_tui.endpoints import Endpoint
+from llama_tui.tui.widgets.status_header import STATES, now, one_line
+
+STATE_STYLE = {"ready": "green", "failed": "red"}
+"""Of the sign and word; all other states are on the way to something."""
+
+
+class EndpointTable(DataTable[Text]):
+    """Name, state, model, machine, price and what it has cost so far."""
+
+    DEFAULT_CSS = """
+    EndpointTable { min-width: 12; background: $background; scrollbar-size-horizontal: 0; }
+    EndpointTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
+    """
+    HEADINGS: ClassVar[tuple[str, ...]] = ("name", "state", "model", "machine", "price", "spent")
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, cursor_type="row", cell_padding=1)
+        self._endpoints: list[Endpoint] = []
+        self._cells: list[list[Text]] = []
+
+    def show(self, endpoints: list[Endpoint], said: Mapping[str, str]) -> None:
+        """Show these endpoints; `said` is the last word of a job that ends one, by name.
+
+        Only rows that say something else than before are drawn again.
+        """
+        at = now()
+        cells = [_row(one, said.get(one.name, ""), at) for one in endpoints]
+        same = cells == self._cells
+        chosen = self.chosen
+        self._endpoints = endpoints
+        if same:
+            return
+        self._cells = cells
+        self.clear(columns=True)
+        for heading in self.HEADINGS:
+            self.add_column(Text(heading, justify="right" if heading in ("price", "spent") else "left"), key=heading)
+        for endpoint, row in zip(endpoints, cells, strict=True):
+            self.add_row(*row, key=endpoint.id)
+        ids = [one.id for one in endpoints]
+        if chosen and chosen.id in ids:
+            self.move_cursor(row=ids.index(chosen.id))
+
+    @property
+    def chosen(self) -> Endpoint | None:
+        """The endpoint under the cursor."""
+        return self._endpoints[self.cursor_row] if 0 <= self.cursor_row < len(self._endpoints) else None
+
+
+def _row(endpoint: Endpoint, said: str, at: datetime) -> list[Text]:
+    sign, word, _ = STATES[endpoint.state]
+    kind = endpoint.plan.instance_type.name if endpoint.plan else ""
+    machine = {"url": endpoint.base_url, "ssh": endpoint.host, "local": "this computer"}.get(endpoint.cloud, kind)
+    model = endpoint.plan.model.name if endpoint.plan else endpoint.model
+    price = endpoint.price_cents_per_hour
+    return [
+        Text(one_line(endpoint.name), "bold"),
+        Text(f"{sign} {word}", STATE_STYLE.get(endpoint.state, "yellow")),
+        Text(one_line(model)),
+        Text(one_line(said or machine)),
+        Text(per_hour(price), justify="right"),
+        Text(dollars(endpoint.spent_usd(at)) if price else "", justify="right"),
+    ]
