@@ -29,7 +29,7 @@ async def until(cloud: LambdaCloud, id: str, happened: Callable[[Instance | None
 
 async def test_launch_connect_terminate(make_cloud: Callable[..., LambdaCloud], tmp_path: Path) -> None:
     """A machine is asked for, gets an address, lets us in, is ended, and is gone."""
-    practice = await process.ensure(tmp_path / "practice")
+    practice = await process.ensure(tmp_path / "practice", linger=1.0, idle=10.0)  # it ends by itself
     cloud = make_cloud(
         name="practice",
         key=Secret(practice.key),
@@ -61,4 +61,3 @@ async def test_launch_connect_terminate(make_cloud: Callable[..., LambdaCloud], 
         await cloud.terminate(id_)
     finally:
         await cloud.aclose()
-        await process.stop(tmp_path / "practice")
