@@ -1,0 +1,136 @@
+"""The way out while something runs: leave it, end it and wait for the proof, or stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import getters, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+from llama_tui.core.events import Event
+from llama_tui.core.money import dollars, per_hour
+from llama_tui.endpoints import Endpoint
+from llama_tui.tui.messages import JobEnded
+from llama_tui.tui.widgets.status_header import STATES, one_line
+
+if TYPE_CHECKING:
+    from llama_tui.tui.app import LlamaTuiApp
+
+
+class QuitScreen(ModalScreen[None]):
+    """Asks what becomes of what runs; with "end all" it stays until every machine is proven gone.
+
+    Args:
+        running: the endpoints that cost money or are being set up.
+    """
+
+    CSS_PATH = "quit.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("l", "leave", "Leave running", id="quit-leave", tooltip="Quit; everything goes on"),
+        Binding("t", "end_all", "End all", id="quit-end-all", tooltip="End every machine, wait for the proof, quit"),
+        Binding("escape,s", "stay", "Stay", id="quit-stay", tooltip="Do not quit"),
+        Binding("left,up", "app.focus_previous", "Other button", id="quit-previous", show=False),
+        Binding("right,down", "app.focus_next", "Other button", id="quit-next", show=False),
+    ]
+    app = getters.app(lambda: _app_class())
+
+    def __init__(self, running: list[Endpoint]) -> None:
+        super().__init__()
+        self.running = running
+        self.ending = False
+        self._lines: dict[str, Content] = {one.name: _row(one) for one in running}
+
+    def compose(self) -> ComposeResult:
+        """What runs, what leaving means, three buttons."""
+        price = sum(one.price_cents_per_hour for one in self.running if one.cloud != "practice")
+        cost = f"goes on and costs {per_hour(price)}" if price else "goes on; it costs nothing"
+        count = len(self.running)
+        with Vertical(id="box"):
+            yield Static(f"{count} endpoint{' is' if count == 1 else 's are'} still up", id="title")
+            yield Static(id="rows")
+            yield Static(id="note", markup=False)
+            yield Button(f"Leave running: {cost}  l", id="leave", compact=True)
+            yield Button("End all, wait for the proof, then quit  t", id="end", compact=True, variant="error")
+            yield Button("Stay here  Esc", id="stay", compact=True, variant="primary")
+
+    def on_mount(self) -> None:
+        """Enter alone changes nothing."""
+        self._show("A setup goes on on its machine, and is watched again when you come back.")
+        self.query_one("#stay", Button).focus()
+
+    def _show(self, note: str) -> None:
+        self.query_one("#rows", Static).update(Content("\n").join(self._lines.values()))
+        self.query_one("#note", Static).update(note)
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        match event.button.id:
+            case "leave":
+                self.action_leave()
+            case "end":
+                self.action_end_all()
+            case _:
+                self.action_stay()
+
+    def action_stay(self) -> None:
+        """Back to where it was; a termination that has begun goes on."""
+        self.dismiss()
+
+    async def action_leave(self) -> None:
+        """Quit; what runs goes on."""
+        await self.app.leave_now()
+
+    def action_end_all(self) -> None:
+        """End everything that is up here."""
+        if self.ending:
+            return
+        self.ending = True
+        for button in self.query(Button):
+            button.display = button.id == "stay"
+        for endpoint in self.running:
+            self.app.start_terminate(endpoint)
+        self._show("Waiting until each one is proven gone. Do not close the terminal.")
+
+    def show_event(self, name: str, event: Event) -> None:
+        """A termination told something."""
+        if self.ending and name in self._lines and (job := self.app.endings.get(name)):
+            self._lines[name] = Content.assemble((f"◌ {one_line(name)}  ", "$text-warning"), one_line(job.said))
+            self._show("Waiting until each one is proven gone. Do not close the terminal.")
+
+    async def job_ended(self, message: JobEnded) -> None:
+        """A termination is over: quit after the last one, unless one could not be proven."""
+        if not self.ending or message.name not in self._lines:
+            return
+        if message.receipt:
+            cost = dollars(message.receipt.usd)
+            self._lines[message.name] = Content.styled(f"✓ {one_line(message.name)}  gone, about {cost}", "$text-success")
+        elif message.error:
+            said = f"✕ {one_line(message.name)}  {one_line(message.error.sentence)}\n  {one_line(message.error.hint)}"
+            self._lines[message.name] = Content.styled(said, "$text-error")
+        jobs = [self.app.endings.get(name) for name in self._lines]
+        if all(job and job.receipt for job in jobs):
+            await self.app.leave_now()
+        elif not any(job and job.running for job in jobs):
+            self.ending = False
+            for button in self.query(Button):
+                button.display = True
+            self._show("Not everything is proven gone: it may still cost money.")
+        else:
+            self._show("Waiting until each one is proven gone. Do not close the terminal.")
+
+
+def _row(endpoint: Endpoint) -> Content:
+    sign, word, colour = STATES[endpoint.state]
+    price = "practice: nothing is rented" if endpoint.cloud == "practice" else per_hour(endpoint.price_cents_per_hour)
+    return Content.assemble((f"{sign} {one_line(endpoint.name)}  ", colour), f"{word}  ", (price, "$text-muted"))
+
+
+def _app_class() -> type[LlamaTuiApp]:
+    from llama_tui.tui.app import LlamaTuiApp
+
+    return LlamaTuiApp
