@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
+from textual._callback import invoke
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.theme import Theme
@@ -15,6 +16,7 @@ from textual.worker import Worker
 
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.core.events import Event, Output
+from llama_tui.core.money import Receipt, dollars
 from llama_tui.core.plan import Plan
 from llama_tui.endpoints import Endpoint
 from llama_tui.redact import clean
@@ -41,6 +43,8 @@ THEME = Theme(
 )
 WARN_SECONDS = 12.0
 """How long a notification of trouble stays."""
+CLEAN_UP_SECONDS = 10.0
+"""How long the clean-up of one job may take when the app is left."""
 
 
 class LlamaTuiApp(App[None]):
@@ -75,8 +79,70 @@ class LlamaTuiApp(App[None]):
         self.endings: dict[str, Deploy] = {}
         """The last termination of each name that this process started."""
         self._jobs: dict[str, Worker[None]] = {}
+        self._leaving = False
         self.register_theme(THEME)
         self.theme = "llama"
+
+    def get_default_screen(self) -> Screen[None]:
+        """Home."""
+        from llama_tui.tui.screens.home import HomeScreen
+
+        return HomeScreen()
+
+    def on_mount(self) -> None:
+        """Leave cleanly when the terminal or the system says so; take over the keys of config.toml."""
+        for name in (signal.SIGTERM, signal.SIGHUP):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                asyncio.get_running_loop().add_signal_handler(name, self.exit)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        try:
+            keys = self.services.settings.keys
+        except LlamaTuiError as error:
+            self.tell_trouble(error)
+        else:
+            self._remap(keys)
+        if self.open_cloud:
+            self.open_way(self.open_cloud)
+
+    def _remap(self, keys: dict[str, str]) -> None:
+        """Keys of a person's own; what cannot be meant is said, and left out."""
+        from llama_tui.tui.keys import checked
+
+        keymap, trouble = checked(keys)
+        if keymap:
+            self.set_keymap(keymap)
+        if trouble:
+            said = clean("\n".join(trouble))
+            self.notify(said, title="[keys] in config.toml", severity="warning", timeout=WARN_SECONDS, markup=False)
+
+    def _fatal_error(self) -> None:
+        # Textual's own shows local variables, and a local may be a secret.
+        import rich
+        from rich.segment import Segments
+        from rich.traceback import Traceback
+
+        self.bell()
+        traceback = Traceback(show_locals=False, width=None, suppress=[rich])
+        self._exit_renderables.append(Segments(self.console.render(traceback, self.console.options)))
+        self._close_messages_no_wait()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every action of the screens that are open, by its name; then Textual's own."""
+        for node, binding, enabled, tooltip in screen.active_bindings.values():
+            if binding.id and enabled and binding.id not in ("commands",) and binding.description:
+                yield SystemCommand(
+                    binding.description,
+                    tooltip or binding.description,
+                    partial(self._run_binding, binding.action, node),
+                )
+        for command in super().get_system_commands(screen):
+            if command.title not in ("Quit", "Keys"):
+                yield command
+
+    async def _run_binding(self, action: str, node: DOMNode) -> None:
+        await self.run_action(action, node)
 
     # ---- jobs
 
@@ -138,21 +204,121 @@ class LlamaTuiApp(App[None]):
                 show(message.name, message.event)
 
     @on(JobEnded)
-    def _job_ended(self, message: JobEnded) -> None:
-        for screen in self.screen_stack:
+    async def _job_ended(self, message: JobEnded) -> None:
+        from llama_tui.tui.screens.quit import QuitScreen
+        from llama_tui.tui.screens.receipt import ReceiptScreen
+
+        quitting = any(isinstance(screen, QuitScreen) for screen in self.screen_stack)
+        for screen in list(self.screen_stack):
             if ended := getattr(screen, "job_ended", None):
-                ended(message)
+                await invoke(ended, message)
+        if self._leaving or quitting:
+            return
+        if message.receipt:
+            self.push_screen(ReceiptScreen(message.receipt))
+        elif message.error and (message.name in self.endings or len(self.screen_stack) == 1):
+            self.tell_trouble(message.error)
+        elif message.endpoint and len(self.screen_stack) == 1:
+            self.notify("Enter opens it", title=f"{message.name} is ready", markup=False)
 
     # ---- screens
 
+    def open_way(self, way: str) -> None:
+        """One of the four ways to a new endpoint: `practice`, `lambda`, `own`, `url`."""
+        match way:
+            case "own":
+                from llama_tui.tui.screens.own_machine import OwnMachineScreen
+
+                self.push_screen(OwnMachineScreen(), lambda host: host is not None and self._launch_on(host))
+            case "url":
+                from llama_tui.tui.screens.endpoint_url import EndpointUrlScreen
+
+                self.push_screen(EndpointUrlScreen(), lambda adopted: adopted and self.open_endpoint(adopted))
+            case _:
+                self._open_launch(way)
+
+    def _launch_on(self, host: str) -> None:
+        self._open_launch("ssh" if host else "local", host)
+
+    def _open_launch(self, cloud: str, host: str = "") -> None:
+        from llama_tui.tui.screens.launch import LaunchScreen
+
+        self.push_screen(LaunchScreen(cloud, host))
+
     def open_endpoint(self, endpoint: Endpoint) -> None:
         """Show an endpoint: to prompt it when it is ready, else its setup."""
+        if endpoint.state == "ready":
+            from llama_tui.tui.screens.endpoint import EndpointScreen
+
+            self.push_screen(EndpointScreen(endpoint.name))
+        else:
+            from llama_tui.tui.screens.setup import SetupScreen
+
+            self.push_screen(SetupScreen(endpoint.name))
+
+    def ask_terminate(self, endpoint: Endpoint) -> None:
+        """Ask whether to end an endpoint; on yes it ends in the background, and Home shows how far it is."""
+        from llama_tui.tui.screens.confirm import ConfirmScreen
+        from llama_tui.tui.screens.terminate import question
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.go_home()
+                self.start_terminate(endpoint)
+
+        self.push_screen(ConfirmScreen(*question(endpoint), danger=True), answered)
+
+    def go_home(self) -> None:
+        """Close every screen above Home."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
 
     def tell_trouble(self, error: LlamaTuiError) -> None:
         """Show an error as a notification: its sentence, and what to do next."""
         self.notify(
             clean(error.hint), title=clean(error.sentence), severity="error", timeout=WARN_SECONDS, markup=False
         )
+
+    # ---- leaving
+
+    def action_leave(self) -> None:
+        """Quit; while something runs or costs money, ask first."""
+        from llama_tui.tui.screens.quit import QuitScreen
+
+        if isinstance(self.screen, QuitScreen):
+            return
+        try:
+            live = self.services.endpoints.live()
+        except LlamaTuiError:
+            live = []
+        busy = {job.name for job in (*self.deploys.values(), *self.endings.values()) if job.running}
+        if running := [one for one in live if one.price_cents_per_hour or one.name in busy]:
+            self.push_screen(QuitScreen(running))
+        else:
+            self.run_worker(self.leave_now(), group="leave", exit_on_error=False)
+
+    async def action_quit(self) -> None:
+        """Textual's own quit is ours."""
+        self.action_leave()
+
+    async def leave_now(self) -> None:
+        """Stop watching, let every job finish its clean-up, print what was ended here, and exit."""
+        if self._leaving:
+            return
+        self._leaving = True
+        for worker in self._jobs.values():
+            worker.cancel()
+        for worker in self._jobs.values():
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(CLEAN_UP_SECONDS):
+                    await worker.wait()
+        receipts = [job.receipt for job in self.endings.values() if job.receipt]
+        self.exit(message="\n".join(map(_receipt_line, receipts)) or None)
+
+
+def _receipt_line(receipt: Receipt) -> str:
+    cost = "nothing was rented" if receipt.cloud == "practice" else f"about {dollars(receipt.usd)}"
+    return f"{clean(receipt.name)} is gone: {receipt.minutes} min, {cost}"
 
 
 def run_app(services: Services, open_cloud: str = "") -> None:

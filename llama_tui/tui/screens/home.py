@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import getters, on
 from textual.app import ComposeResult
@@ -20,13 +20,11 @@ from llama_tui.core.events import Event
 from llama_tui.core.instances import GONE, Instance
 from llama_tui.core.money import per_hour
 from llama_tui.endpoints import Endpoint
+from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.deploys import as_told
 from llama_tui.tui.messages import JobEnded
 from llama_tui.tui.widgets.endpoint_table import EndpointTable
 from llama_tui.tui.widgets.status_header import StatusHeader, one_line
-
-if TYPE_CHECKING:
-    from llama_tui.tui.app import LlamaTuiApp
 
 ACCOUNT_SECONDS = 30.0
 """How long an account may take to answer."""
@@ -57,15 +55,19 @@ class HomeScreen(Screen[None]):
     CSS_PATH = "home.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1,p", "way('practice')", "Practice", id="practice", show=False, tooltip="Try it: nothing is rented"),
-        Binding("2,l", "way('lambda')", "Lambda Cloud", id="lambda", show=False, tooltip="Rent a machine by the minute"),
+        Binding(
+            "2,l", "way('lambda')", "Lambda Cloud", id="lambda", show=False, tooltip="Rent a machine by the minute"
+        ),
         Binding("3,m", "way('own')", "My own machine", id="own", show=False, tooltip="By SSH, or this computer"),
         Binding("4,u", "way('url')", "An endpoint URL", id="url", show=False, tooltip="A server somebody else runs"),
         Binding("enter", "open", "Open", id="open", tooltip="Open what the cursor is on"),
-        Binding("x", "terminate", "Terminate", id="terminate", tooltip="End the endpoint under the cursor; asks first"),
+        Binding(
+            "x", "terminate", "Terminate", id="terminate", tooltip="End the endpoint under the cursor; asks first"
+        ),
         Binding("r", "refresh_accounts", "Refresh", id="refresh", tooltip="Ask the accounts again"),
         Binding("q", "app.leave", "Quit", id="home-quit", tooltip="Leave the app; asks first when something runs"),
     ]
-    app: getters.app[LlamaTuiApp] = getters.app(lambda: _app_class())
+    app = getters.app(LlamaTuiApp)
     header = getters.query_one(StatusHeader)
     ways = getters.query_one("#ways", OptionList)
     table = getters.query_one(EndpointTable)
@@ -176,9 +178,7 @@ class HomeScreen(Screen[None]):
         except TimeoutError:
             return Account(
                 cloud,
-                error=LlamaTuiError(
-                    f"{cloud} does not answer: what runs there is not known", "press r to ask again"
-                ),
+                error=LlamaTuiError(f"{cloud} does not answer: what runs there is not known", "press r to ask again"),
             )
         except Exception as error:  # noqa: BLE001 — a cloud that is down is a line, and says that nothing is known
             return Account(cloud, error=as_told(error))
@@ -244,9 +244,3 @@ class HomeScreen(Screen[None]):
 def _machine(instance: Instance) -> Content:
     facts = f"  {one_line(instance.id)}  {one_line(instance.instance_type)}  {one_line(instance.status)}  "
     return Content.assemble(facts, (per_hour(instance.price_cents_per_hour), "bold"))
-
-
-def _app_class() -> type[LlamaTuiApp]:
-    from llama_tui.tui.app import LlamaTuiApp
-
-    return LlamaTuiApp

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import getters, on
 from textual.app import ComposeResult
@@ -15,11 +15,9 @@ from textual.widgets import Button, Static
 from llama_tui.core.events import Event
 from llama_tui.core.money import dollars, per_hour
 from llama_tui.endpoints import Endpoint
+from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.messages import JobEnded
 from llama_tui.tui.widgets.status_header import STATES, one_line
-
-if TYPE_CHECKING:
-    from llama_tui.tui.app import LlamaTuiApp
 
 
 class QuitScreen(ModalScreen[None]):
@@ -37,7 +35,7 @@ class QuitScreen(ModalScreen[None]):
         Binding("left,up", "app.focus_previous", "Other button", id="quit-previous", show=False),
         Binding("right,down", "app.focus_next", "Other button", id="quit-next", show=False),
     ]
-    app = getters.app(lambda: _app_class())
+    app = getters.app(LlamaTuiApp)
 
     def __init__(self, running: list[Endpoint]) -> None:
         super().__init__()
@@ -108,7 +106,9 @@ class QuitScreen(ModalScreen[None]):
             return
         if message.receipt:
             cost = dollars(message.receipt.usd)
-            self._lines[message.name] = Content.styled(f"✓ {one_line(message.name)}  gone, about {cost}", "$text-success")
+            self._lines[message.name] = Content.styled(
+                f"✓ {one_line(message.name)}  gone, about {cost}", "$text-success"
+            )
         elif message.error:
             said = f"✕ {one_line(message.name)}  {one_line(message.error.sentence)}\n  {one_line(message.error.hint)}"
             self._lines[message.name] = Content.styled(said, "$text-error")
@@ -128,9 +128,3 @@ def _row(endpoint: Endpoint) -> Content:
     sign, word, colour = STATES[endpoint.state]
     price = "practice: nothing is rented" if endpoint.cloud == "practice" else per_hour(endpoint.price_cents_per_hour)
     return Content.assemble((f"{sign} {one_line(endpoint.name)}  ", colour), f"{word}  ", (price, "$text-muted"))
-
-
-def _app_class() -> type[LlamaTuiApp]:
-    from llama_tui.tui.app import LlamaTuiApp
-
-    return LlamaTuiApp
