@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+import signal
+from collections.abc import Coroutine, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual._callback import invoke
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
+from textual.screen import Screen
 from textual.theme import Theme
 from textual.worker import Worker
 
@@ -229,16 +233,21 @@ class LlamaTuiApp(App[None]):
             case "own":
                 from llama_tui.tui.screens.own_machine import OwnMachineScreen
 
-                self.push_screen(OwnMachineScreen(), lambda host: host is not None and self._launch_on(host))
+                self.push_screen(OwnMachineScreen(), self._launch_on)
             case "url":
                 from llama_tui.tui.screens.endpoint_url import EndpointUrlScreen
 
-                self.push_screen(EndpointUrlScreen(), lambda adopted: adopted and self.open_endpoint(adopted))
+                self.push_screen(EndpointUrlScreen(), self._open_adopted)
             case _:
                 self._open_launch(way)
 
-    def _launch_on(self, host: str) -> None:
-        self._open_launch("ssh" if host else "local", host)
+    def _launch_on(self, host: str | None) -> None:
+        if host is not None:
+            self._open_launch("ssh" if host else "local", host)
+
+    def _open_adopted(self, adopted: Endpoint | None) -> None:
+        if adopted is not None:
+            self.open_endpoint(adopted)
 
     def _open_launch(self, cloud: str, host: str = "") -> None:
         from llama_tui.tui.screens.launch import LaunchScreen
@@ -261,12 +270,14 @@ class LlamaTuiApp(App[None]):
         from llama_tui.tui.screens.confirm import ConfirmScreen
         from llama_tui.tui.screens.terminate import question
 
+        asked, details = question(endpoint)
+
         def answered(yes: bool | None) -> None:
             if yes:
                 self.go_home()
                 self.start_terminate(endpoint)
 
-        self.push_screen(ConfirmScreen(*question(endpoint), danger=True), answered)
+        self.push_screen(ConfirmScreen(asked, details, yes="Terminate", danger=True), answered)
 
     def go_home(self) -> None:
         """Close every screen above Home."""

@@ -18,8 +18,9 @@ EVENTS_KEPT = 1000
 
 @dataclass
 class Deploy:
-    """One job for one endpoint, as far as it has come. `running` False with neither endpoint, receipt nor error:
-    it was stopped here.
+    """One job for one endpoint, as far as it has come.
+
+    `running` False with neither endpoint, receipt nor error: it was stopped here.
     """
 
     name: str

@@ -14,7 +14,7 @@ from llama_tui.endpoints import Endpoint
 
 @dataclass
 class JobEvent(Message):
-    """A job of the endpoint of that name told something. Log lines are not told this way: the log views read files."""
+    """A job of the endpoint of that name told something. Log lines are not: the log views read files."""
 
     name: str
     event: Event
