@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.core.events import Emit, InstanceChanged, Output, Progress, Said, StepFinished, StepStarted
@@ -63,6 +64,7 @@ class FakeServices:
         self.types_error: LlamaTuiError | None = None
         self.plan_error: LlamaTuiError | None = None
         self.account_error: LlamaTuiError | None = None
+        self.secrets_error: LlamaTuiError | None = None
         self.attach_error: LlamaTuiError | None = None
         self.machines: list[Instance] = []
         self.accounts: list[str] = []
@@ -75,6 +77,14 @@ class FakeServices:
 
     def host_keys(self, *, trust_new: bool = False) -> FakeHostKeys:
         return self.keys
+
+    def cloud(self, name: str, host: str = "") -> SimpleNamespace:
+        return SimpleNamespace(name=name, rents=name in ("practice", "lambda"))
+
+    def secrets_for(self, plan: Plan) -> dict[str, Secret]:
+        if self.secrets_error:
+            raise self.secrets_error
+        return {}
 
     async def account(self, name: str) -> list[Instance]:
         if self.account_error:

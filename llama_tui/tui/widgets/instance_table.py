@@ -50,11 +50,9 @@ class InstanceTable(DataTable[Text]):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, cursor_type="row", cell_padding=1)
         self._offers: dict[str, Offer] = {}
-        self._shown: tuple[list[str], bool] | None = None
 
-    def show(self, offers: list[Offer]) -> None:
-        """Show these offers; the cursor stays on its type where that is still there."""
-        chosen = self.chosen
+    def show(self, offers: list[Offer], chosen: str) -> None:
+        """Show these offers, with the cursor on a type; on the first where that is not there."""
         self._offers = {kind.name: (kind, fit) for kind, fit in by_use(offers)}
         wide = self.size.width >= WIDE
         self.clear(columns=True)
@@ -69,7 +67,7 @@ class InstanceTable(DataTable[Text]):
     def on_resize(self) -> None:
         """Other columns fit another width."""
         if self._offers:
-            self.show(list(self._offers.values()))
+            self.show(list(self._offers.values()), self.chosen)
 
     @property
     def chosen(self) -> str:
