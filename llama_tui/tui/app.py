@@ -268,9 +268,9 @@ class LlamaTuiApp(App[None]):
     def ask_terminate(self, endpoint: Endpoint) -> None:
         """Ask whether to end an endpoint; on yes it ends in the background, and Home shows how far it is."""
         from llama_tui.tui.screens.confirm import ConfirmScreen
-        from llama_tui.tui.screens.terminate import question
+        from llama_tui.tui.screens.questions import before_end
 
-        asked, details = question(endpoint)
+        asked, details = before_end(endpoint)
 
         def answered(yes: bool | None) -> None:
             if yes:

@@ -49,8 +49,7 @@ class FakeHostKeys:
 class FakeServices:
     """What the app talks to, with the methods of `Services`.
 
-    Set `deploy_error`, `terminate_error`, `types_error`, `plan_error`, `account_error` to make a call fail; clear `go` to hold
-    jobs where they are.
+    Set an attribute `..._error` to make that call fail; clear `go` to hold jobs where they are.
     """
 
     def __init__(self, state: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -75,11 +76,9 @@ class EndpointUrlScreen(ModalScreen[Endpoint | None]):
         name = self.named.value.strip() or _name_of(target)
         secret = Secret(self.key.value) if self.key.value else None
         self._tell("", "asking the server …")
-        self.run_worker(self._attach(target, name, secret), group="attach", exclusive=True, exit_on_error=False)
+        self.run_worker(self._adopt(target, name, secret), group="attach", exclusive=True, exit_on_error=False)
 
-    async def _attach(self, target: str, name: str, key: Secret | None) -> None:
-        import asyncio
-
+    async def _adopt(self, target: str, name: str, key: Secret | None) -> None:
         try:
             async with asyncio.timeout(ATTACH_SECONDS):
                 self.dismiss(await self.app.services.attach(target, name, key))

@@ -18,13 +18,13 @@ from textual.widgets.option_list import Option
 from llama_tui.core.errors import HostKeyUnknown, LlamaTuiError
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import MODELS, Model, find_model
-from llama_tui.core.money import per_hour
 from llama_tui.core.plan import Choices, Plan, default_name, make_plan
 from llama_tui.core.sizing import GIB
 from llama_tui.engines import ENGINES, engine_for
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.deploys import as_told
 from llama_tui.tui.screens.confirm import ConfirmScreen
+from llama_tui.tui.screens.questions import before_launch
 from llama_tui.tui.widgets.instance_table import InstanceTable, context
 from llama_tui.tui.widgets.plan_view import PlanView
 from llama_tui.tui.widgets.status_header import StatusHeader, one_line
@@ -351,7 +351,7 @@ class LaunchScreen(Screen[None]):
         except Exception as error:  # noqa: BLE001 — said; nothing was started
             self.app.tell_trouble(as_told(error))
         else:
-            asked, details, yes = question(plan)
+            asked, details, yes = before_launch(plan)
             self.app.push_screen(ConfirmScreen(asked, details, yes=yes), lambda sure: self._answered(plan, sure))
 
     def _answered(self, plan: Plan, sure: bool | None) -> None:
@@ -379,26 +379,3 @@ def _typed(model: Model) -> str:
 def _model_row(model: Model) -> Content:
     size = f"{model.weights_bytes / GIB:.1f}" if model.weights_bytes else "?"
     return Content.assemble(f"{one_line(model.name):<23}", (f"{size:>6}G", "$text-muted"))
-
-
-def question(plan: Plan) -> tuple[str, list[tuple[str, str]], str]:
-    """What is asked before a plan is started, the rows under it, and the word for yes."""
-    kind = plan.instance_type
-    work = f"{len(plan.steps)} steps on the machine, then it answers prompts"
-    if not plan.rents:
-        where = plan.host or "this computer"
-        rows = [("machine", where), ("model", plan.model.repo_id), ("starts", work), ("cost", "nothing is rented")]
-        return f"Serve {plan.model.name} on {one_line(where)}?", rows, "Start"
-    price = per_hour(kind.price_cents_per_hour)
-    kept = "the machine is terminated" if plan.on_failure == "terminate" else "the machine is kept and costs on"
-    rows = [
-        ("machine", f"{kind.name} ({kind.description})"),
-        ("region", plan.region or f"any with capacity: {', '.join(kind.regions) or 'none now'}"),
-        ("model", plan.model.repo_id),
-        ("starts", work),
-        ("if setup fails", kept),
-    ]
-    if plan.cloud == "practice":
-        return f"Practise with {plan.name}?", [*rows, ("cost", f"nothing; on Lambda {price}")], "Launch"
-    rows.append(("cost", f"{price} from the launch until you terminate it"))
-    return f"Rent a machine for {plan.name} at {price}?", rows, "Launch"

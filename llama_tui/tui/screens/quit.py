@@ -66,10 +66,10 @@ class QuitScreen(ModalScreen[None]):
         self.query_one("#note", Static).update(note)
 
     @on(Button.Pressed)
-    def _pressed(self, event: Button.Pressed) -> None:
+    async def _pressed(self, event: Button.Pressed) -> None:
         match event.button.id:
             case "leave":
-                self.action_leave()
+                await self.action_leave()
             case "end":
                 self.action_end_all()
             case _:
