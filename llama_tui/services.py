@@ -6,6 +6,7 @@ Both faces hold one `Services` and start jobs through it; a test builds one in a
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -225,11 +226,15 @@ class Services:
         """Carry out a plan (jobs/deploy.py). An endpoint of that name that answers is returned as it is."""
         from llama_tui.jobs.deploy import deploy
 
+        secrets = self.secrets_for(plan)
+        if plan.cloud != "local":
+            # asyncssh takes a third of a second to load: it does so while the machine boots.
+            asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "asyncssh")
         return await deploy(
             plan,
             cloud=self.cloud(plan.cloud, plan.host),
             endpoints=self.endpoints,
-            secrets=self.secrets_for(plan),
+            secrets=secrets,
             reader=ServerLog(),
             emit=emit,
             patience=PATIENCE.get(plan.cloud, Patience()),

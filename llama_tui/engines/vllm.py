@@ -93,7 +93,7 @@ class Vllm:
             command += f" --tensor-parallel-size {serving.fit.tensor_parallel_size}"
         prepare = f'{activate}\nVLLM_API_KEY="$(cat api_key)"\nexport HF_HUB_OFFLINE=1 VLLM_API_KEY'
         return (
-            Step("10-venv", "Make a virtual environment", f"python3 -m venv {venv}\n"),
+            Step("10-venv", "Make a virtual environment", steps.venv(venv)),
             Step("20-install", "Install vLLM", f"{activate}\npython3 -m pip install {GUIDE_PINS}\n"),
             Step(
                 "30-weights",
@@ -118,8 +118,8 @@ class Vllm:
             Step(
                 "10-venv",
                 "Make a virtual environment",
-                "python3 -m venv tools\n"
-                f"tools/bin/python -m pip install --no-input --progress-bar off {UV} {HUGGINGFACE_HUB}\n"
+                steps.venv("tools")
+                + f"tools/bin/python -m pip install --no-input --progress-bar off {UV} {HUGGINGFACE_HUB}\n"
                 "tools/bin/uv venv --clear --python 3.12 --seed venv\n",
             ),
             Step(

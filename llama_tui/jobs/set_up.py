@@ -33,7 +33,7 @@ from llama_tui.redact import Secret, clean
 MANIFEST_VERSION = 1
 LOOK_SECONDS = 0.1
 """Between two looks at the logs while they move; it grows to SLOWEST_LOOK while they do not."""
-SLOWEST_LOOK = 0.5
+SLOWEST_LOOK = 0.25
 ALIVE_SECONDS = 3.0
 """Silence after which we ask whether run.sh still lives."""
 RECONNECT_SECONDS = (0.5, 1, 2, 4, 8, 15, 30)

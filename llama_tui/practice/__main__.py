@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import os
 import secrets
 import socket
@@ -45,6 +46,8 @@ async def serve(folder: Path, linger: float, idle: float) -> None:
         # A client may ask as soon as the note is there: the socket listens already.
         write_note(folder, f"http://127.0.0.1:{listening.getsockname()[1]}", key, os.getpid())
         serving = asyncio.create_task(server.serve(sockets=[listening]))
+        loading = asyncio.to_thread(importlib.import_module, "llama_tui.practice.machines")
+        await asyncio.gather(loading, return_exceptions=True)
         while not serving.done():
             await asyncio.sleep(LOOK_SECONDS)
             quiet = time.monotonic() - asked

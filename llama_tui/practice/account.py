@@ -12,10 +12,12 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_tui.practice import catalogue
-from llama_tui.practice.machines import Machine
+
+if TYPE_CHECKING:
+    from llama_tui.practice.machines import Machine
 
 MOUNT_POINT = re.compile(r"^(/home|/lambda/nfs|/data)[//a-zA-Z0-9-]*$")
 TAG_KEY = re.compile(r"^[a-z][a-z0-9-:]+$")
@@ -26,8 +28,8 @@ HOSTNAME = re.compile(r"^[a-z0-9][0-9a-z-]{0,62}$")
 class Timing:
     """Seconds from one state of a machine to the next. Practice is for trying, so they are short."""
 
-    ip: float = 0.3
-    ssh: float = 0.1
+    ip: float = 0.1
+    ssh: float = 0.0
     active: float = 0.3
     terminating: float = 0.3
     terminated: float = 0.3
@@ -275,6 +277,9 @@ class Account:
     # ---- life
 
     def _machine(self, instance: dict[str, Any]) -> Machine:
+        # asyncssh takes long to load: the API answers while it does (`__main__` begins with it).
+        from llama_tui.practice.machines import Machine
+
         folder = self._folder / "machines" / instance["id"]
         machine = Machine(instance["id"], folder, self._folder / "cache", instance["public_keys"])
         self._machines[instance["id"]] = machine

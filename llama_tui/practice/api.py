@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncssh
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -106,6 +105,8 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
         return data(account.ssh_keys)
 
     async def add_key(request: Request) -> Response:
+        import asyncssh
+
         given = await body(request)
         name, public = given.get("name") or "", given.get("public_key")
         if not 1 <= len(name) <= 64:

@@ -55,7 +55,7 @@ def ours(name: str, environment: dict[str, str]) -> float:
     started = time.monotonic()
     subprocess.run(
         [*command, "up", "-c", "practice", "-m", "smollm2-135m", "-n", name],
-        env=environment, check=True, stdin=subprocess.DEVNULL, capture_output=True,
+        env=environment, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     seconds = time.monotonic() - started
     subprocess.run([*command, "down", name], env=environment, check=True, capture_output=True)
@@ -84,7 +84,9 @@ def main() -> None:
         for n in range(pairs):
             hand.append(by_hand(home / f"hand-{n}", weights, 8401 + n, environment))
             tui.append(ours(f"ours-{n}", environment))
-            print(f"pair {n + 1}: by hand {hand[-1]:.2f} s, llama-tui {tui[-1]:.2f} s, ratio {tui[-1] / hand[-1]:.2f}")
+            print(
+                f"pair {n + 1}: by hand {hand[-1]:.2f} s, llama-tui {tui[-1]:.2f} s, ratio {tui[-1] / hand[-1]:.2f}"
+            )
         ratio = statistics.median(a / b for a, b in zip(tui, hand, strict=True))
         print(f"median: by hand {statistics.median(hand):.2f} s, llama-tui {statistics.median(tui):.2f} s")
         print(f"ratio, median of pairs: {ratio:.2f} (goal: at most 1.2)")
