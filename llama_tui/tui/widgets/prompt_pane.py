@@ -61,7 +61,7 @@ class PromptPane(Vertical):
         #fields Input { width: 8; background: $panel; }
         #fields Input:focus { background: $primary 30%; }
         #mode { min-width: 14; width: auto; }
-        #connection { width: 1fr; text-align: right; }
+        #connection { height: auto; padding: 0 1 0 3; color: $text-muted; }
         #connection.-error { color: $text-error; }
     }
     """
@@ -71,7 +71,7 @@ class PromptPane(Vertical):
         Binding("ctrl+t", "mode", "Chat/complete", id="prompt.mode", tooltip="Switch between chat and completion"),
         Binding("f4", "copy", "Copy", id="prompt.copy", tooltip="Copy the last answer"),
         Binding("y", "copy", "Copy answer", id="prompt.copy-y", show=False, tooltip="Copy the last answer"),
-        Binding("f6", "anew", "New", id="prompt.anew", tooltip="Begin a new conversation"),
+        Binding("f5", "anew", "New", id="prompt.anew", tooltip="Begin a new conversation"),
     ]
 
     chat: reactive[bool] = reactive(True)
@@ -92,13 +92,13 @@ class PromptPane(Vertical):
         """Conversation, fields, prompt."""
         with VerticalScroll(id="conversation", can_focus=True):
             yield Static(f"Ask {clean(self.endpoint.model) or 'the model'} something.", id="empty", markup=False)
+        yield Static("", id="connection", markup=False)
         with Horizontal(id="fields"):
             yield Button(self._mode_label, id="mode", compact=True, tooltip="Switch (ctrl+t)")
             yield Label("max tokens")
             yield Input("256", type="integer", id="max-tokens", compact=True)
             yield Label("temperature")
             yield Input("0.7", type="number", id="temperature", compact=True)
-            yield Static("", id="connection", markup=False)
         yield PromptInput(id="prompt")
 
     def on_mount(self) -> None:
@@ -125,11 +125,11 @@ class PromptPane(Vertical):
             async with self.services.reach(self.endpoint) as server:
                 if not reached.done():
                     reached.set_result(server)
-                self._say("connected")
+                self._say("")
                 await asyncio.Event().wait()
         except Exception as error:  # noqa: BLE001 — whatever it is, the prompt that waits for it is told
             told = as_told(error)
-            self._say(f"not connected: {told.sentence}", error=True)
+            self._say(f"✕ not connected: {told.sentence}; the next prompt tries again", error=True)
             if not reached.done():
                 reached.set_exception(told)
             if self._reached is reached:
@@ -142,11 +142,12 @@ class PromptPane(Vertical):
         line = self.query_one("#connection", Static)
         line.update(" ".join(clean(text).split()))
         line.set_class(error, "-error")
+        line.display = bool(text)
 
     # ---- asking
 
     @on(PromptInput.Sent)
-    def _sent(self, event: PromptInput.Sent) -> None:
+    async def _sent(self, event: PromptInput.Sent) -> None:
         event.stop()
         if self.answering or not event.text.strip():
             return
@@ -160,7 +161,7 @@ class PromptPane(Vertical):
         self.prompt_input.take(event.text)
         self.query_one("#empty").display = False
         turn = Turn(event.text, chat=request.chat)
-        self.conversation.mount(turn)
+        await self.conversation.mount(turn)
         for old in list(self.query(Turn))[:-TURNS_KEPT]:
             old.remove()
         self.conversation.anchor()
@@ -265,10 +266,10 @@ class PromptPane(Vertical):
         else:
             self.app.notify("there is no answer yet", severity="warning", markup=False)
 
-    def action_anew(self) -> None:
+    async def action_anew(self) -> None:
         """Forget the conversation."""
         if self.answering and self._answer:
             self._answer.cancel()
-        self.query(Turn).remove()
+        await self.query(Turn).remove()
         self.query_one("#empty").display = True
         self.prompt_input.focus()
