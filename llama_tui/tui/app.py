@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import Coroutine, Iterable
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -43,7 +44,24 @@ THEME = Theme(
     surface="#161b23",
     panel="#1e2530",
     dark=True,
-    variables={"footer-key-foreground": "#d9a441", "footer-description-foreground": "#9aa5b4"},
+    variables={
+        "footer-key-foreground": "#d9a441",
+        "footer-description-foreground": "#9aa5b4",
+        "footer-background": "#11151b",
+        "block-cursor-background": "#2c3b50",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#1e2530",
+        "block-cursor-blurred-foreground": "#d8dde6",
+        "block-cursor-blurred-text-style": "none",
+        "scrollbar": "#2c3644",
+        "scrollbar-hover": "#3a4758",
+        "scrollbar-active": "#d9a441",
+        "scrollbar-background": "#11151b",
+        "scrollbar-background-hover": "#11151b",
+        "scrollbar-background-active": "#11151b",
+        "scrollbar-corner-color": "#11151b",
+    },
 )
 WARN_SECONDS = 12.0
 """How long a notification of trouble stays."""
@@ -55,7 +73,8 @@ class LlamaTuiApp(App[None]):
     """Rent a machine, serve a model on it, ask it, end it."""
 
     TITLE = "llama-tui"
-    CSS_PATH = "app.tcss"
+    # Textual loads a screen's own file when it is pushed; the first screen never is.
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "screens/home.tcss"]
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
 
@@ -67,6 +86,7 @@ class LlamaTuiApp(App[None]):
             id="quit",
             tooltip="Leave the app; asks first when something runs",
             priority=True,
+            show=False,
         ),
         Binding("question_mark", "help", "Help", key_display="?", id="help", tooltip="Keys of this screen"),
         Binding(

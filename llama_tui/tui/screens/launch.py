@@ -33,8 +33,8 @@ ANSWER_SECONDS = 90.0
 """How long a cloud, or a machine of one's own, may take to say what it has."""
 
 TITLES = {
-    "practice": "Practice: a pretend Lambda on this computer, nothing is rented",
-    "lambda": "Lambda Cloud: rented by the minute, from the launch to the termination",
+    "practice": "Practice: nothing is rented",
+    "lambda": "Lambda Cloud: rented by the minute",
     "local": "This computer: nothing is rented",
 }
 
@@ -48,9 +48,18 @@ class LaunchScreen(Screen[None]):
             "f5,ctrl+l", "launch", "Launch", id="launch", key_display="F5", tooltip="Start this plan; asks first"
         ),
         Binding("s", "script", "Script", id="script", tooltip="The plan as the shell script that it is"),
-        Binding("e", "engine", "Engine", id="engine", tooltip="The next engine and profile for this model"),
-        Binding("g", "region", "Region", id="region", tooltip="The next region that has this machine"),
-        Binding("f", "on_failure", "If it fails", id="on-failure", tooltip="Keep or terminate when setup fails"),
+        Binding(
+            "e", "engine", "Engine", id="engine", tooltip="The next engine and profile for this model", show=False
+        ),
+        Binding("g", "region", "Region", id="region", tooltip="The next region that has this machine", show=False),
+        Binding(
+            "f",
+            "on_failure",
+            "If it fails",
+            id="on-failure",
+            tooltip="Keep or terminate when setup fails",
+            show=False,
+        ),
         Binding("n", "name", "Name", id="name", tooltip="Name the endpoint"),
         Binding("slash", "filter", "Filter", id="filter", key_display="/", tooltip="Only rows that hold a text"),
         Binding("r", "reload", "Refresh", id="reload", tooltip="Ask again what there is", show=False),
@@ -98,6 +107,11 @@ class LaunchScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show the models at once, and ask for the machines behind them."""
         self.table.display = not self.one_machine
+        if self.one_machine:
+            self.view.keys = {"engine": "e"}
+        else:
+            self.view.keys = {"engine": "e", "region": "g", "if setup fails": "f"}
+            self.view.hidden = frozenset({"name", "model", "machine", "price"})
         try:
             model = find_model(self.app.services.settings.model).name
         except LlamaTuiError:
@@ -224,8 +238,13 @@ class LaunchScreen(Screen[None]):
         elif self._trouble:
             said = f"✕ {self._trouble.sentence}\n{self._trouble.hint}\nr: ask again"
         else:
+            offer = self.table.offer(self.choices.instance_type)
             try:
-                plan = self._plan()
+                if offer and not offer[1].fits:
+                    said = f"✕ {self.model.name} does not fit on {offer[0].name}: {offer[1].reason}\n"
+                    said += "choose another machine, or a smaller model"
+                else:
+                    plan = self._plan()
             except LlamaTuiError as error:
                 said = f"✕ {error.sentence}\n{error.hint}"
         self.view.trouble = said
@@ -378,4 +397,4 @@ def _typed(model: Model) -> str:
 
 def _model_row(model: Model) -> Content:
     size = f"{model.weights_bytes / GIB:.1f}" if model.weights_bytes else "?"
-    return Content.assemble(f"{one_line(model.name):<23}", (f"{size:>6}G", "$text-muted"))
+    return Content.assemble(f"{one_line(model.name):<24}", (f"{size:>6}G", "$text-muted"))

@@ -13,6 +13,8 @@ from llama_tui.core.money import dollars, per_hour
 from llama_tui.endpoints import Endpoint
 from llama_tui.tui.widgets.status_header import STATES, now, one_line
 
+WIDE = 96
+"""From this width of the terminal on the table shows the models too."""
 STATE_STYLE = {"ready": "green", "failed": "red"}
 """Of the sign and word; all other states are on the way to something."""
 
@@ -30,6 +32,7 @@ class EndpointTable(DataTable[Text]):
         super().__init__(id=id, cursor_type="row", cell_padding=1)
         self._endpoints: list[Endpoint] = []
         self._cells: list[list[Text]] = []
+        self._said: Mapping[str, str] = {}
 
     def show(self, endpoints: list[Endpoint], said: Mapping[str, str]) -> None:
         """Show these endpoints; `said` is the last word of a job that ends one, by name.
@@ -37,21 +40,32 @@ class EndpointTable(DataTable[Text]):
         Only rows that say something else than before are drawn again.
         """
         at = now()
-        cells = [_row(one, said.get(one.name, ""), at) for one in endpoints]
+        wide = self.app.size.width >= WIDE
+        rows = [_row(one, said.get(one.name, ""), at) for one in endpoints]
+        cells = [
+            [cell for cell, heading in zip(row, self.HEADINGS, strict=True) if wide or heading != "model"]
+            for row in rows
+        ]
         same = cells == self._cells
         chosen = self.chosen
-        self._endpoints = endpoints
+        self._endpoints, self._said = endpoints, said
         if same:
             return
         self._cells = cells
         self.clear(columns=True)
         for heading in self.HEADINGS:
+            if heading == "model" and not wide:
+                continue
             self.add_column(Text(heading, justify="right" if heading in ("price", "spent") else "left"), key=heading)
         for endpoint, row in zip(endpoints, cells, strict=True):
             self.add_row(*row, key=endpoint.id)
         ids = [one.id for one in endpoints]
         if chosen and chosen.id in ids:
             self.move_cursor(row=ids.index(chosen.id))
+
+    def on_resize(self) -> None:
+        """Other columns fit another width."""
+        self.show(self._endpoints, self._said)
 
     @property
     def chosen(self) -> Endpoint | None:
