@@ -66,6 +66,7 @@ async def _end_machine(
     started = time.monotonic()
     asked = 0.0
     trouble = ""
+    seen = bool(instance.ip)
     emit(Said(f"ending {instance.id}"))
     while True:
         try:
@@ -74,14 +75,17 @@ async def _end_machine(
                 await cloud.terminate(instance.id)
                 asked = time.monotonic()
             listed = await cloud.instance(instance.id)
-            if listed is None or listed.status in GONE:
+            # A machine that was launched a moment ago may not be listed yet: absent is not gone then.
+            settled = seen or _age(endpoint) > patience.settle
+            seen = seen or listed is not None
+            if (listed is None and settled) or (listed is not None and listed.status in GONE):
                 emit(Said("the cloud no longer lists it" if listed is None else f"it is {listed.status}"))
                 endpoints.note(endpoint.id, "gone", instance.id)
                 return
-            if listed.status != instance.status:
+            if listed is not None and listed.status != instance.status:
                 instance = listed
                 emit(InstanceChanged(listed))
-            trouble = f"the cloud still lists it as {listed.status}"
+            trouble = f"the cloud still lists it as {listed.status}" if listed else "it may not be listed yet"
         except (CloudRefused, CredentialRejected) as error:
             trouble = error.sentence
             if isinstance(error, CredentialRejected):
@@ -93,6 +97,11 @@ async def _end_machine(
         f"{instance.id} may still run at ${price}/h: {trouble}",
         f"try again: llama-tui down {endpoint.name}; or end it in the cloud's web console",
     )
+
+
+def _age(endpoint: Endpoint) -> float:
+    """Seconds since the launch."""
+    return (datetime.now(UTC) - (endpoint.launched or endpoint.created)).total_seconds()
 
 
 async def _remove_from_host(endpoint: Endpoint, cloud: Cloud, emit: Emit) -> None:

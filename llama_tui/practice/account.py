@@ -296,7 +296,11 @@ class Account:
             await asyncio.sleep(self._timing.ip)
         instance["ip"] = f"203.0.113.{instance['number']}"
         self._keep(instance)
-        if mode == "stuck":
+        if mode:
+            # Its sshd never comes up.
+            await asyncio.sleep(self._timing.active)
+            instance["status"] = "booting" if mode == "stuck" else "unhealthy"
+            self._keep(instance)
             return
         if not again:
             await asyncio.sleep(self._timing.ssh)
@@ -305,7 +309,7 @@ class Account:
         if not again:
             await asyncio.sleep(self._timing.active)
         if instance["status"] == "booting":
-            instance["status"] = "unhealthy" if mode == "unhealthy" else "active"
+            instance["status"] = "active"
             self._keep(instance)
 
     async def _end(self, instance: dict[str, Any], machine: Machine) -> None:

@@ -27,8 +27,8 @@ class Folder:
         self.path = path
         (path / "steps").mkdir(parents=True)
 
-    def step(self, id: str, script: str) -> None:
-        (self.path / "steps" / f"{id}.sh").write_text(script)
+    def step(self, name: str, script: str) -> None:
+        (self.path / "steps" / f"{name}.sh").write_text(script)
 
     def run(self, verb: str) -> int:
         return subprocess.run(["sh", RUN_SH, verb, self.path]).returncode
@@ -60,7 +60,14 @@ def test_steps_run_in_order_between_markers(folder: Folder) -> None:
     assert folder.run("start") == 0
     until(lambda: folder.finished)
     assert folder.read("run.rc").strip() == "0"
-    assert folder.markers() == ["run begin", "10-one begin", "10-one end 0", "20-two begin", "20-two end 0", "run end 0"]
+    assert folder.markers() == [
+        "run begin",
+        "10-one begin",
+        "10-one end 0",
+        "20-two begin",
+        "20-two end 0",
+        "run end 0",
+    ]
     assert "first\nunfinished\n===" in folder.read("setup.log")
 
 
@@ -97,7 +104,7 @@ def test_a_second_start_joins_the_first(folder: Folder) -> None:
 
 
 def test_a_run_that_was_killed_is_seen_to_be_dead_and_can_go_on(folder: Folder) -> None:
-    """kill -9 leaves no exit status; `alive` says so, and `start` begins at the step that was cut off."""
+    """Killed with -9 it leaves no exit status; `alive` says so, and `start` begins at the step that was cut off."""
     folder.step("10-one", "echo one >>done; [ -e go ] || sleep 60")
     folder.run("start")
     until(lambda: folder.read("done") and folder.read("run.pid"))
