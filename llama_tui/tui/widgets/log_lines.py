@@ -27,7 +27,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
 class LogLines:
     """An index over one file, which may not be there yet, may grow, and may be replaced by a shorter one."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         self.file = file
         self.matches: array[int] = array("Q")
         """Numbers of the lines that hold the needle, in order."""
@@ -104,6 +104,8 @@ class LogLines:
     def _read_some(self) -> bool:
         """Index the next chunk. False: there is none."""
         if self._fd < 0:
+            if self.file is None:
+                return False
             try:
                 self._fd = os.open(self.file, os.O_RDONLY)
             except OSError:
@@ -139,6 +141,13 @@ class LogLines:
             self.matches.append(number)
             position = self._starts[number + 1] - start
         return True
+
+    def rank(self, number: int | None) -> int:
+        """Which of the matches that line is, from 1; 0 when it is none."""
+        if number is None:
+            return 0
+        index = bisect_left(self.matches, number)
+        return index + 1 if index < len(self.matches) and self.matches[index] == number else 0
 
     def match_after(self, number: int) -> int | None:
         """The first match on a later line; None when there is none (so far)."""

@@ -37,7 +37,7 @@ class LogView(ScrollView, can_focus=True):
     """The lines of a file. It follows the end until someone scrolls up.
 
     Args:
-        file: the log; it may not be there yet.
+        file: the log; it may not be there yet. None: not known yet.
     """
 
     HELP = """
@@ -81,6 +81,8 @@ class LogView(ScrollView, can_focus=True):
     """Show only the lines that were found."""
     current: reactive[int | None] = reactive(None)
     """The line that `n` and `N` have gone to."""
+    empty: reactive[str] = reactive("nothing yet")
+    """What is said instead of lines when there are none."""
 
     @dataclass
     class Changed(Message):
@@ -93,7 +95,7 @@ class LogView(ScrollView, can_focus=True):
             """The view that changed."""
             return self.log_view
 
-    def __init__(self, file: Path, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, file: Path | None, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.lines = LogLines(file)
         self._strips: LRUCache[int, Strip] = LRUCache(2048)
@@ -275,6 +277,11 @@ class LogView(ScrollView, can_focus=True):
         """One row in sight."""
         scroll_x, scroll_y = self.scroll_offset
         row, width = scroll_y + y, self.size.width
+        if row == 0 and not self.rows:
+            style = self.get_component_rich_style("log-view--marker")
+            return Strip(Text(self.empty, style=style).render(self.app.console)).crop_extend(
+                0, width, self.rich_style
+            )
         if row >= self.rows:
             return Strip.blank(width, self.rich_style)
         strip = self._strip(self.line_at(row), row)
