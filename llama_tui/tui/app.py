@@ -7,7 +7,6 @@ import contextlib
 import signal
 from collections.abc import Coroutine, Iterable
 from functools import partial
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -74,9 +73,9 @@ class LlamaTuiApp(App[None]):
 
     TITLE = "llama-tui"
     # Textual loads a screen's own file when it is pushed; the first screen never is.
-    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "screens/home.tcss"]
+    CSS_PATH = ["app.tcss", "screens/home.tcss"]  # noqa: RUF012 — as Textual declares it
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 — as Textual declares it
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(

@@ -9,8 +9,9 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 
 SCREENS = (
-    "app.LlamaTuiApp", "screens.home.HomeScreen", "screens.launch.LaunchScreen", "screens.setup.SetupScreen",
-    "screens.endpoint.EndpointScreen", "screens.confirm.ConfirmScreen", "screens.quit.QuitScreen",
+    "app.LlamaTuiApp", "screens.home.HomeScreen", "widgets.endpoint_table.EndpointTable",
+    "screens.launch.LaunchScreen", "screens.setup.SetupScreen", "screens.endpoint.EndpointScreen",
+    "screens.confirm.ConfirmScreen", "screens.quit.QuitScreen",
 )  # fmt: skip
 """Whose bindings can be remapped. They are imported only when there is something to remap."""
 

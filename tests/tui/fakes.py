@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+
+from textual.app import App
+from textual.pilot import Pilot
 
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.core.events import Emit, InstanceChanged, Output, Progress, Said, StepFinished, StepStarted
@@ -201,3 +205,22 @@ class FakeServices:
 
     async def aclose(self) -> None:
         self.closed = True
+
+
+WAIT_SECONDS = 10.0
+"""How long a test waits for something to be on the screen."""
+
+
+def said(app: App[Any]) -> str:
+    """Everything that is on the screen now, as text: a modal's own lines over those under it."""
+    strips = app.screen._compositor.render_strips(app.size)
+    lines = "\n".join(strip.text for strip in strips)
+    toasts = [f"{toast.title}\n{toast.message}" for toast in app._notifications]
+    return "\n".join([lines, *toasts])
+
+
+async def until(pilot: Pilot[Any], holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not holds():
+            await pilot.pause(0.02)

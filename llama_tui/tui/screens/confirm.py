@@ -54,7 +54,7 @@ class ConfirmScreen(ModalScreen[bool]):
             with Horizontal(id="buttons"):
                 yield Button(self.no_label + "  n", id="no", compact=True)
                 yield Button(
-                    self.yes_label + "  y", id="yes", compact=True, variant="error" if self.danger else "primary"
+                    self.yes_label + "  y", id="yes", compact=True, variant="error" if self.danger else "default"
                 )
 
     def on_mount(self) -> None:

@@ -60,10 +60,7 @@ class HomeScreen(Screen[None]):
         ),
         Binding("3,m", "way('own')", "My own machine", id="own", show=False, tooltip="By SSH, or this computer"),
         Binding("4,u", "way('url')", "An endpoint URL", id="url", show=False, tooltip="A server somebody else runs"),
-        Binding("enter", "open", "Open", id="open", tooltip="Open what the cursor is on"),
-        Binding(
-            "x", "terminate", "Terminate", id="terminate", tooltip="End the endpoint under the cursor; asks first"
-        ),
+        Binding("tab", "app.focus_next", "Switch", id="switch", tooltip="Between the ways and the endpoints"),
         Binding("r", "refresh_accounts", "Refresh", id="refresh", tooltip="Ask the accounts again"),
         Binding("q", "app.leave", "Quit", id="home-quit", tooltip="Leave the app; asks first when something runs"),
     ]
@@ -191,7 +188,7 @@ class HomeScreen(Screen[None]):
             if account.error:
                 parts.append(
                     Content.assemble(
-                        (f"✕ {account.cloud}: {one_line(account.error.sentence)}", "$text-error"),
+                        (f"✕ {one_line(account.cloud)}: {one_line(account.error.sentence)}", "$text-error"),
                         (f"\n  {one_line(account.error.hint)}" if account.error.hint else "", "$text-muted"),
                     )
                 )
@@ -200,13 +197,15 @@ class HomeScreen(Screen[None]):
             if strangers:
                 parts.append(
                     Content.styled(
-                        f"! {account.cloud}: not started by llama-tui on this computer, and costs money",
+                        f"! {one_line(account.cloud)}: not started by llama-tui on this computer, and costs money",
                         "bold $text-warning",
                     )
                 )
             parts += [_machine(one) for one in strangers]
             if not strangers and account.cloud != "practice":
-                parts.append(Content.styled(f"{account.cloud}: nothing else runs in the account", "$text-muted"))
+                parts.append(
+                    Content.styled(f"{one_line(account.cloud)}: nothing else runs in the account", "$text-muted")
+                )
         self.accounts.update(Content("\n").join(parts))
         self.accounts.display = bool(parts)
 
@@ -233,12 +232,6 @@ class HomeScreen(Screen[None]):
         """Ask whether to end the endpoint under the cursor."""
         if endpoint := self.table.chosen:
             self.app.ask_terminate(endpoint)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Open and Terminate want an endpoint."""
-        if action in ("open", "terminate") and self.is_mounted:
-            return bool(self.table.chosen)
-        return True
 
 
 def _machine(instance: Instance) -> Content:

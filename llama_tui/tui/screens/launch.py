@@ -106,7 +106,7 @@ class LaunchScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Show the models at once, and ask for the machines behind them."""
-        self.table.display = not self.one_machine
+        self.set_class(self.one_machine, "-one-machine")
         if self.one_machine:
             self.view.keys = {"engine": "e"}
         else:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from llama_tui.core.money import dollars, per_hour
@@ -26,6 +27,10 @@ class EndpointTable(DataTable[Text]):
     EndpointTable { min-width: 12; background: $background; scrollbar-size-horizontal: 0; }
     EndpointTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
     """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select_cursor", "Open", id="open", tooltip="Prompt it, or watch its setup"),
+        Binding("x", "screen.terminate", "Terminate", id="terminate", tooltip="End this endpoint; asks first"),
+    ]
     HEADINGS: ClassVar[tuple[str, ...]] = ("name", "state", "model", "machine", "price", "spent")
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002

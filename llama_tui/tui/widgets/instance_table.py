@@ -8,7 +8,6 @@ from rich.text import Text
 from textual.widgets import DataTable
 
 from llama_tui.core.instances import InstanceType
-from llama_tui.core.money import per_hour
 from llama_tui.core.sizing import Fit
 from llama_tui.tui.widgets.status_header import one_line
 
@@ -39,7 +38,7 @@ class InstanceTable(DataTable[Text]):
     """
     HEADINGS: ClassVar[tuple[str, ...]] = (
         "instance type",
-        "price",
+        "$/h",
         "GPU",
         "memory",
         "context",
@@ -86,7 +85,7 @@ def _row(kind: InstanceType, fit: Fit, *, wide: bool) -> list[Text]:
     where = ", ".join(kind.regions) or "none free now"
     return [
         Text(one_line(kind.name), style),
-        Text(per_hour(kind.price_cents_per_hour), style, justify="right"),
+        Text(f"{kind.price_cents_per_hour / 100:.2f}", style, justify="right"),
         *(
             [Text(str(kind.gpus) if kind.gpus else "none", style), Text(memory, style, justify="right")]
             if wide

@@ -80,7 +80,7 @@ class PlanView(VerticalScroll):
             text.update(
                 rows(
                     [
-                        (name, f"{value}   ({self.keys[name]}: change)" if name in self.keys else value)
+                        (name, f"{value}   [{self.keys[name]}]" if name in self.keys else value)
                         for name, value in shown
                     ]
                 )
