@@ -110,6 +110,6 @@ def test_the_guide_profile_has_the_guides_pins_and_flags() -> None:
 
 
 def test_the_guide_profile_says_that_it_cannot_serve_newer_models() -> None:
-    """vLLM 0.4.3 does not load Llama 3.1: the plan says so before money is spent."""
+    """Llama 3.1 is too new for vLLM 0.4.3: the plan says so before money is spent."""
     warnings = plan_of("llama-3.1-8b", profile="guide").warnings
     assert "cannot load llama-3.1-8b" in warnings[0]

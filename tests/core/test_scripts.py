@@ -1,0 +1,41 @@
+"""Whatever runs on a machine is clean POSIX shell: our scripts, and the steps of every plan."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from llama_tui.core.plan import as_script
+from tests.core.test_plan import plan_of
+
+pytestmark = pytest.mark.shellcheck
+HOST_SCRIPTS = sorted((Path(__file__).parents[2] / "assets" / "host").glob("*.sh"))
+
+
+def shellcheck(*arguments: str, script: str = "") -> None:
+    done = subprocess.run(["shellcheck", *arguments], input=script, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("file", HOST_SCRIPTS, ids=lambda file: file.name)
+def test_host_scripts(file: Path) -> None:
+    """assets/host/*.sh: no finding, and short enough to be read before it is trusted."""
+    shellcheck(str(file))
+    assert len(file.read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize(
+    ("model", "profile"),
+    [("smollm2-135m", ""), ("org/repo/file.gguf", ""), ("llama-3-8b", "guide"), ("llama-3-70b", "guide"),
+     ("llama-3-8b", "current"), ("llama-3.1-405b", "current")],
+)  # fmt: skip
+def test_plans(model: str, profile: str) -> None:
+    """`plan --script` of every engine and profile. A venv's `activate` is not followed: it is not there yet."""
+    types = {"llama-3.1-405b": {"max_model_len": 1024}}
+    try:
+        script = as_script(plan_of(model, profile=profile, **types.get(model, {})))
+    except Exception as error:
+        if "fits on none" not in str(error):
+            raise
+        return
+    shellcheck("--shell=sh", "--exclude=SC1091", "-", script=script)
