@@ -7,8 +7,9 @@ from typing import ClassVar
 from textual import getters, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer, Static, TabbedContent, TabPane
+from textual.widgets import Button, ContentSwitcher, Footer, Static
 
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.endpoints import Endpoint
@@ -22,6 +23,8 @@ from llama_tui.tui.widgets.status_header import StatusHeader
 
 LOOK_SECONDS = 1.0
 """Between two looks at the record: another process may end the endpoint."""
+TABS = {"prompt": "Prompt  F2", "logs": "Logs  F3"}
+"""Tab → label."""
 
 
 class EndpointScreen(Screen[None]):
@@ -33,14 +36,14 @@ class EndpointScreen(Screen[None]):
 
     CSS_PATH = "endpoint.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f2", "tab('prompt')", "Prompt", id="endpoint.prompt", tooltip="Ask the model"),
-        Binding("f3", "tab('logs')", "Logs", id="endpoint.logs", tooltip="What its machine writes"),
+        Binding("f2", "tab('prompt')", "Prompt", id="endpoint.prompt", show=False, tooltip="Ask the model"),
+        Binding("f3", "tab('logs')", "Logs", id="endpoint.logs", show=False, tooltip="What its machine writes"),
         Binding("f8,x", "terminate", "Terminate", id="endpoint.terminate", tooltip="End it; asks first"),
         Binding("escape", "app.pop_screen", "Back", id="endpoint.back", tooltip="Back; the endpoint stays up"),
     ]
     app = getters.app(LlamaTuiApp)
     header = getters.query_one(StatusHeader)
-    tabs = getters.query_one(TabbedContent)
+    switcher = getters.query_one(ContentSwitcher)
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -57,16 +60,14 @@ class EndpointScreen(Screen[None]):
             yield Footer(show_command_palette=False)
             return
         yield StatusHeader(endpoint)
-        with TabbedContent(initial="prompt"):
-            with TabPane("Prompt  F2", id="prompt"):
-                yield PromptPane(self.app.services, endpoint)
-            with TabPane("Logs  F3", id="logs"):
-                if endpoint.cloud == "url":
-                    yield Static(
-                        "Somebody else runs this server: its log is with them.", classes="trouble", markup=False
-                    )
-                else:
-                    yield LogPane(self.app.services, endpoint, source="server")
+        with Horizontal(id="tabs"):
+            for tab, label in TABS.items():
+                button = Button(label, id=f"tab-{tab}", compact=True, classes="-active" if tab == "prompt" else "")
+                button.can_focus = False
+                yield button
+        with ContentSwitcher(initial="prompt"):
+            yield PromptPane(self.app.services, endpoint, id="prompt")
+            yield LogPane(self.app.services, endpoint, source="server", id="logs")
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -89,20 +90,18 @@ class EndpointScreen(Screen[None]):
         self.endpoint = self.header.endpoint = endpoint
 
     def action_tab(self, tab: str) -> None:
-        """Go to a tab."""
-        if self.endpoint is not None:
-            self.tabs.active = tab
-            self._focus(tab)
+        """Go to a tab; the cursor goes where one types, or to the log."""
+        if self.endpoint is None:
+            return
+        self.switcher.current = tab
+        for button in self.query("#tabs Button"):
+            button.set_class(button.id == f"tab-{tab}", "-active")
+        if field := self.query_one_optional(PromptInput if tab == "prompt" else LogView):
+            field.focus()
 
-    @on(TabbedContent.TabActivated)
-    def _activated(self, event: TabbedContent.TabActivated) -> None:
-        if event.pane.id and not event.pane.has_focus_within:
-            self._focus(event.pane.id)
-
-    def _focus(self, tab: str) -> None:
-        """The cursor goes where one types, or to the log."""
-        for widget in self.query(PromptInput if tab == "prompt" else LogView):
-            self.call_after_refresh(widget.focus)
+    @on(Button.Pressed, "#tabs Button")
+    def _tab_pressed(self, event: Button.Pressed) -> None:
+        self.action_tab((event.button.id or "").removeprefix("tab-"))
 
     def action_terminate(self) -> None:
         """Ask whether to end it."""

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -60,7 +59,7 @@ class PromptPane(Vertical):
         #fields Label { margin: 0 1 0 2; }
         #fields Input { width: 8; background: $panel; }
         #fields Input:focus { background: $primary 30%; }
-        #mode { min-width: 14; width: auto; }
+        #mode { min-width: 18; width: auto; content-align: left middle; text-align: left; }
         #connection { height: auto; padding: 0 1 0 3; color: $text-muted; }
         #connection.-error { color: $text-error; }
     }
@@ -68,10 +67,11 @@ class PromptPane(Vertical):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop", id="prompt.stop", tooltip="Stop the answer and keep what has come"),
+        Binding("escape", "leave_field", "Leave the field", id="prompt.leave", show=False, tooltip="To the answers"),
         Binding("ctrl+t", "mode", "Chat/complete", id="prompt.mode", tooltip="Switch between chat and completion"),
         Binding("f4", "copy", "Copy", id="prompt.copy", tooltip="Copy the last answer"),
         Binding("y", "copy", "Copy answer", id="prompt.copy-y", show=False, tooltip="Copy the last answer"),
-        Binding("f5", "anew", "New", id="prompt.anew", tooltip="Begin a new conversation"),
+        Binding("f5", "anew", "New", id="prompt.new", tooltip="Begin a new conversation"),
     ]
 
     chat: reactive[bool] = reactive(True)
@@ -104,6 +104,7 @@ class PromptPane(Vertical):
     def on_mount(self) -> None:
         """Connect, so that the first answer does not wait for it."""
         self.conversation.anchor()
+        self.watch_chat()
         self.prompt_input.focus()
         self._say("connecting …")
         self._reach()
@@ -229,13 +230,17 @@ class PromptPane(Vertical):
 
     @property
     def _mode_label(self) -> str:
-        return "chat" if self.chat else "completion"
+        return "mode: chat" if self.chat else "mode: completion"
 
     def watch_chat(self) -> None:
         """Say which."""
-        self.query_one("#mode", Button).label = self._mode_label
+        if not (mode := self.query_one_optional("#mode", Button)):
+            return
+        mode.label = self._mode_label
         self.prompt_input.placeholder = (
-            "Message: Enter sends, ctrl+j new line" if self.chat else "Text to continue: Enter sends, ctrl+j new line"
+            "a message · Enter sends, ctrl+j begins a new line"
+            if self.chat
+            else "a text to continue · Enter sends, ctrl+j begins a new line"
         )
 
     @on(Button.Pressed, "#mode")
@@ -248,14 +253,26 @@ class PromptPane(Vertical):
     def _field_submitted(self) -> None:
         self.prompt_input.focus()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Esc stops an answer; without one it leaves a field; without that it is the screen's."""
+        if action == "stop":
+            return self.answering
+        if action == "leave_field":
+            return isinstance(self.app.focused, Input | PromptInput | Button)
+        return True
+
+    def watch_answering(self) -> None:
+        """The keys have changed."""
+        self.refresh_bindings()
+
     def action_stop(self) -> None:
-        """Stop the answer; without one leave the field; without that it is somebody else's key."""
-        if self.answering and self._answer:
+        """Stop the answer; what has come stays."""
+        if self._answer:
             self._answer.cancel()
-        elif isinstance(self.app.focused, (Input, PromptInput, Button)):
-            self.conversation.focus()
-        else:
-            raise SkipAction
+
+    def action_leave_field(self) -> None:
+        """To the conversation, where the arrow keys scroll."""
+        self.conversation.focus()
 
     def action_copy(self) -> None:
         """Copy the last answer."""

@@ -67,7 +67,7 @@ class Turn(Vertical):
         """Show what has come since the last time."""
         if len(self._pieces) != self._drawn and self.is_mounted:
             self._drawn = len(self._pieces)
-            self.query_one(".answer", Static).update(Content(self.answer))
+            self.query_one(".answer", Static).update(Content(self.answer.strip("\n")))
             self._facts("answering … Esc stops")
 
     def done(self, answer: Answer) -> None:
