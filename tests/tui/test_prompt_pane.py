@@ -192,6 +192,16 @@ async def test_what_a_model_writes_is_text(services: FakeServices, model: ModelS
         assert "\x1b" not in screen_text(pilot.app)
 
 
+async def test_a_secret_that_comes_in_two_pieces_is_blotted(services: FakeServices, model: ModelServer) -> None:
+    """What is shown and copied is cleaned as a whole, not piece by piece."""
+    model.scripts = [["the token is hf_abc", "defghijklmnop"]]
+    async with opened(services) as (pane, pilot):
+        turn = await ask(pane, pilot, "what is it?")
+        await until(lambda: not pane.answering, pilot)
+        assert turn.answer == "the token is ••••"
+        assert "defghijklmnop" not in screen_text(pilot.app)
+
+
 async def test_a_machine_that_does_not_answer_is_said_and_tried_again(
     services: FakeServices, model: ModelServer
 ) -> None:
