@@ -18,7 +18,7 @@ from tests.tui.fakes import FakeServices, said, until
 
 
 async def ready(pilot: Pilot[Any]) -> LaunchScreen:
-    await until(pilot, lambda: isinstance(pilot.app.screen, LaunchScreen) and pilot.app.screen.view.plan is not None)
+    await until(pilot, lambda: isinstance(pilot.app.screen, LaunchScreen) and pilot.app.screen.planned is not None)
     screen = pilot.app.screen
     assert isinstance(screen, LaunchScreen)
     return screen
@@ -94,12 +94,12 @@ async def test_keys_change_the_plan(services: FakeServices) -> None:
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         screen = await choose(pilot, "llama-3-8b")
         await pilot.press("e", "g")
-        await until(pilot, lambda: screen.view.plan is not None and screen.view.plan.region == "us-west-1")
-        assert screen.view.plan and screen.view.plan.profile == "guide"
+        await until(pilot, lambda: screen.planned is not None and screen.planned.region == "us-west-1")
+        assert screen.planned and screen.planned.profile == "guide"
         await pilot.press("n", *"Bad name")
         await until(pilot, lambda: "cannot be the name of an endpoint" in said(app))
         await pilot.press(*["backspace"] * 8, *"mine", "enter")
-        await until(pilot, lambda: screen.view.plan is not None and screen.view.plan.name == "mine")
+        await until(pilot, lambda: screen.planned is not None and screen.planned.name == "mine")
         await pilot.press("s")
         await until(pilot, lambda: "#!/bin/sh" in said(app))
         await pilot.press("escape")
@@ -112,7 +112,7 @@ async def test_the_name_of_a_running_endpoint_is_not_proposed_again(services: Fa
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await pilot.press("1")
         screen = await ready(pilot)
-        await services.deploy(screen.view.plan, lambda _: None)  # type: ignore[arg-type]
+        await services.deploy(screen.planned, lambda _: None)  # type: ignore[arg-type]
         await pilot.press("down", "up")
         await until(pilot, lambda: screen.named.value == "smollm2-135m-2")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import getters, on
 from textual.app import ComposeResult
@@ -16,15 +16,16 @@ from textual.widgets import DataTable, Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
 from llama_tui.core.errors import LlamaTuiError
-from llama_tui.core.events import Event
-from llama_tui.core.instances import GONE, Instance
-from llama_tui.core.money import per_hour
-from llama_tui.endpoints import Endpoint
 from llama_tui.tui.app import LlamaTuiApp
-from llama_tui.tui.deploys import as_told
 from llama_tui.tui.messages import JobEnded
 from llama_tui.tui.widgets.endpoint_table import EndpointTable
 from llama_tui.tui.widgets.status_header import StatusHeader, one_line
+
+if TYPE_CHECKING:
+    # What the first frame does not show is loaded after it.
+    from llama_tui.core.events import Event
+    from llama_tui.core.instances import Instance
+    from llama_tui.endpoints import Endpoint
 
 ACCOUNT_SECONDS = 30.0
 """How long an account may take to answer."""
@@ -74,7 +75,8 @@ class HomeScreen(Screen[None]):
         super().__init__()
         self._accounts: list[Account] | None = None
         self._lambda_key = True
-        self._placed = False
+        self._place = True
+        """The focus goes to what a person most likely wants next."""
 
     def compose(self) -> ComposeResult:
         """The four ways, the endpoints, the accounts."""
@@ -84,6 +86,7 @@ class HomeScreen(Screen[None]):
             yield OptionList(*self._options(), id="ways", compact=True)
             yield Static("Endpoints", classes="heading", id="endpoints-heading")
             yield EndpointTable(id="endpoints")
+            yield Static(id="endings")
             yield Static("none yet: choose a way above; Practice costs nothing", id="empty")
             yield Static(id="trouble", markup=False)
             yield Static(id="accounts", markup=False)
@@ -107,6 +110,7 @@ class HomeScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Back from another screen: what it did is shown."""
+        self._place = bool(self.app.deploys)
         self.call_after_refresh(self._look)
 
     # ---- endpoints
@@ -124,14 +128,16 @@ class HomeScreen(Screen[None]):
             return
         trouble.display = False
         self.header.live = tuple(live)
-        said = {name: job.said for name, job in self.app.endings.items() if job.running}
-        self.table.show(live, said)
+        self.table.show(live)
+        endings = [f"◌ {one.name}: {one.said}" for one in self.app.endings.values() if one.running and one.said]
+        self.query_one("#endings", Static).update(Content("\n".join(map(one_line, endings))))
+        self.query_one("#endings").display = bool(endings)
         self.table.display = bool(live)
         self.query_one("#empty").display = not live
-        if not self._placed:
-            self._placed = True
+        if self._place:
+            self._place = False
             (self.table if live else self.ways).focus()
-        elif not live and self.focused is None:
+        elif not live and self.focused is not self.ways:
             self.ways.focus()
         self._show_accounts(live)
 

@@ -32,6 +32,8 @@ from llama_tui.tui.widgets.status_header import StatusHeader, one_line
 ANSWER_SECONDS = 90.0
 """How long a cloud, or a machine of one's own, may take to say what it has."""
 
+WIDE = 110
+"""From this width of the terminal on the list of models has their sizes beside them, as `-wide` in app.py."""
 TITLES = {
     "practice": "Practice: nothing is rented",
     "lambda": "Lambda Cloud: rented by the minute",
@@ -78,6 +80,8 @@ class LaunchScreen(Screen[None]):
         self.kinds: list[InstanceType] = []
         self._filters = {"models": "", "table": ""}
         self._filtering = "models"
+        self.planned: Plan | None = None
+        """The plan for what is chosen now; None while there is none."""
         self._loading = True
         self._trouble: LlamaTuiError | None = None
 
@@ -127,6 +131,11 @@ class LaunchScreen(Screen[None]):
             self.query_one(StatusHeader).live = tuple(self.app.services.endpoints.live())
         except Exception as error:  # noqa: BLE001 — the record is broken: Home tells more
             self.app.tell_trouble(as_told(error))
+
+    def on_resize(self) -> None:
+        """Another width has room for other facts."""
+        if self.models.option_count:
+            self._show_models(self.choices.model)
 
     # ---- what there is
 
@@ -180,7 +189,9 @@ class LaunchScreen(Screen[None]):
                 found = [find_model(self._filters["models"])]
             except LlamaTuiError:
                 found = []
-        self.models.set_options([Option(_model_row(model), id=_typed(model)) for model in found])
+        self.models.set_options(
+            [Option(_model_row(model, wide=self.app.size.width >= WIDE), id=_typed(model)) for model in found]
+        )
         names = [_typed(model) for model in found]
         if names:
             self.models.highlighted = names.index(chosen) if chosen in names else 0
@@ -248,7 +259,7 @@ class LaunchScreen(Screen[None]):
             except LlamaTuiError as error:
                 said = f"✕ {error.sentence}\n{error.hint}"
         self.view.trouble = said
-        self.view.plan = plan
+        self.view.plan = self.planned = plan
         self.refresh_bindings()
 
     def _plan(self) -> Plan:
@@ -269,7 +280,7 @@ class LaunchScreen(Screen[None]):
     def action_engine(self) -> None:
         """The next engine and profile."""
         ways = self._engines()
-        plan = self.view.plan
+        plan = self.planned
         now = (plan.engine, plan.profile) if plan else (self.choices.engine, self.choices.profile)
         engine, profile = ways[(ways.index(now) + 1) % len(ways)] if now in ways else ways[0]
         self.choices = replace(self.choices, engine=engine, profile=profile)
@@ -355,7 +366,7 @@ class LaunchScreen(Screen[None]):
     @on(DataTable.RowSelected, "#table")
     def action_launch(self) -> None:
         """Decide the plan with what can be had this moment, and ask."""
-        if self.view.plan is not None:
+        if self.planned is not None:
             self.run_worker(self._check(), group="check", exclusive=True, exit_on_error=False)
 
     async def _check(self) -> None:
@@ -385,8 +396,8 @@ class LaunchScreen(Screen[None]):
         """What does nothing here is not offered."""
         if action in ("region", "on_failure"):
             return not self.one_machine
-        if action in ("launch", "script") and self.is_mounted:
-            return self.view.plan is not None or None
+        if action in ("launch", "script"):
+            return self.planned is not None or None
         return True
 
 
@@ -395,6 +406,8 @@ def _typed(model: Model) -> str:
     return model.name if model.name in MODELS or model.gguf is None else f"{model.repo_id}/{model.gguf.file}"
 
 
-def _model_row(model: Model) -> Content:
+def _model_row(model: Model, *, wide: bool) -> Content:
+    if not wide:
+        return Content(one_line(model.name))
     size = f"{model.weights_bytes / GIB:.1f}" if model.weights_bytes else "?"
     return Content.assemble(f"{one_line(model.name):<24}", (f"{size:>6}G", "$text-muted"))

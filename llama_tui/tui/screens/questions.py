@@ -54,6 +54,7 @@ def before_launch(plan: Plan) -> tuple[str, Details, str]:
         ("if setup fails", kept),
     ]
     if plan.cloud == "practice":
+        rows[-1] = (rows[-1][0], rows[-1][1].removesuffix(" and costs on"))
         return f"Practise with {plan.name}?", [*rows, ("cost", f"nothing; on Lambda {price}")], "Launch"
     rows.append(("cost", f"{price} from the launch until you terminate it"))
     return f"Rent a machine for {plan.name} at {price}?", rows, "Launch"

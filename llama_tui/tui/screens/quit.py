@@ -58,12 +58,14 @@ class QuitScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Enter alone changes nothing."""
-        self._show("A setup goes on on its machine, and is watched again when you come back.")
+        setting_up = any(one.state != "ready" for one in self.running)
+        self._show("A setup goes on on its machine; come back to watch it." if setting_up else "")
         self.query_one("#stay", Button).focus()
 
     def _show(self, note: str) -> None:
         self.query_one("#rows", Static).update(Content("\n").join(self._lines.values()))
         self.query_one("#note", Static).update(note)
+        self.query_one("#note").display = bool(note)
 
     @on(Button.Pressed)
     async def _pressed(self, event: Button.Pressed) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from llama_tui.core.money import dollars, per_hour
-from llama_tui.endpoints import Endpoint
 from llama_tui.tui.widgets.status_header import STATES, now, one_line
+
+if TYPE_CHECKING:
+    from llama_tui.endpoints import Endpoint
 
 WIDE = 96
 """From this width of the terminal on the table shows the models too."""
@@ -37,23 +38,19 @@ class EndpointTable(DataTable[Text]):
         super().__init__(id=id, cursor_type="row", cell_padding=1)
         self._endpoints: list[Endpoint] = []
         self._cells: list[list[Text]] = []
-        self._said: Mapping[str, str] = {}
 
-    def show(self, endpoints: list[Endpoint], said: Mapping[str, str]) -> None:
-        """Show these endpoints; `said` is the last word of a job that ends one, by name.
-
-        Only rows that say something else than before are drawn again.
-        """
+    def show(self, endpoints: list[Endpoint]) -> None:
+        """Show these endpoints; they are drawn again only when they say something else than before."""
         at = now()
         wide = self.app.size.width >= WIDE
-        rows = [_row(one, said.get(one.name, ""), at) for one in endpoints]
+        rows = [_row(one, at) for one in endpoints]
         cells = [
             [cell for cell, heading in zip(row, self.HEADINGS, strict=True) if wide or heading != "model"]
             for row in rows
         ]
         same = cells == self._cells
         chosen = self.chosen
-        self._endpoints, self._said = endpoints, said
+        self._endpoints = endpoints
         if same:
             return
         self._cells = cells
@@ -70,7 +67,7 @@ class EndpointTable(DataTable[Text]):
 
     def on_resize(self) -> None:
         """Other columns fit another width."""
-        self.show(self._endpoints, self._said)
+        self.show(self._endpoints)
 
     @property
     def chosen(self) -> Endpoint | None:
@@ -78,7 +75,7 @@ class EndpointTable(DataTable[Text]):
         return self._endpoints[self.cursor_row] if 0 <= self.cursor_row < len(self._endpoints) else None
 
 
-def _row(endpoint: Endpoint, said: str, at: datetime) -> list[Text]:
+def _row(endpoint: Endpoint, at: datetime) -> list[Text]:
     sign, word, _ = STATES[endpoint.state]
     kind = endpoint.plan.instance_type.name if endpoint.plan else ""
     machine = {"url": endpoint.base_url, "ssh": endpoint.host, "local": "this computer"}.get(endpoint.cloud, kind)
@@ -88,7 +85,7 @@ def _row(endpoint: Endpoint, said: str, at: datetime) -> list[Text]:
         Text(one_line(endpoint.name), "bold"),
         Text(f"{sign} {word}", STATE_STYLE.get(endpoint.state, "yellow")),
         Text(one_line(model)),
-        Text(one_line(said or machine)),
+        Text(one_line(machine)),
         Text(per_hour(price), justify="right"),
         Text(dollars(endpoint.spent_usd(at)) if price else "", justify="right"),
     ]

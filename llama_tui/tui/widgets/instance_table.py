@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.console import JustifyMethod
 from rich.text import Text
 from textual.widgets import DataTable
 
@@ -43,7 +44,7 @@ class InstanceTable(DataTable[Text]):
         "memory",
         "context",
         "users",
-        "to be had in",
+        "where",
     )
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
@@ -57,7 +58,8 @@ class InstanceTable(DataTable[Text]):
         self.clear(columns=True)
         for heading in self.HEADINGS:
             if wide or heading not in ("GPU", "memory", "users"):
-                self.add_column(Text(heading), key=heading)
+                side: JustifyMethod = "right" if heading in ("$/h", "memory", "context", "users") else "left"
+                self.add_column(Text(heading, justify=side), key=heading)
         for name, (kind, fit) in self._offers.items():
             self.add_row(*_row(kind, fit, wide=wide), key=name)
         if chosen in self._offers:
@@ -80,22 +82,23 @@ class InstanceTable(DataTable[Text]):
 
 
 def _row(kind: InstanceType, fit: Fit, *, wide: bool) -> list[Text]:
-    memory = f"{kind.gpu_memory_gib:.0f} GiB" if kind.gpus else f"{kind.memory_gib} GiB RAM"
     style = "" if fit.fits and kind.regions else "dim"
-    where = ", ".join(kind.regions) or "none free now"
+    name = Text(one_line(kind.name), style)
+    price = Text(f"{kind.price_cents_per_hour / 100:.2f}", style, justify="right")
+    tokens = Text(context(fit.max_model_len) if fit.fits else "no", style, justify="right")
+    if not wide:
+        count = f"{len(kind.regions)} regions" if len(kind.regions) > 1 else "".join(kind.regions)
+        where = (count or "none free") if fit.fits else "too small"
+        return [name, price, tokens, Text(one_line(where), style)]
+    memory = f"{kind.gpu_memory_gib:.0f} GiB" if kind.gpus else f"{kind.memory_gib} GiB RAM"
+    users = f"{fit.max_concurrency:.0f}" if fit.max_concurrency else ""
+    where = (", ".join(kind.regions) or "none free now") if fit.fits else fit.reason
     return [
-        Text(one_line(kind.name), style),
-        Text(f"{kind.price_cents_per_hour / 100:.2f}", style, justify="right"),
-        *(
-            [Text(str(kind.gpus) if kind.gpus else "none", style), Text(memory, style, justify="right")]
-            if wide
-            else []
-        ),
-        Text(context(fit.max_model_len) if fit.fits else "no", style, justify="right"),
-        *(
-            [Text(f"{fit.max_concurrency:.0f}" if fit.max_concurrency else "", style, justify="right")]
-            if wide
-            else []
-        ),
-        Text(one_line(where if fit.fits else fit.reason), style),
+        name,
+        price,
+        Text(str(kind.gpus or "none"), style),
+        Text(memory, style, justify="right"),
+        tokens,
+        Text(users, style, justify="right"),
+        Text(one_line(where), style),
     ]
