@@ -8,15 +8,20 @@ import importlib
 import os
 import secrets
 import socket
+import sys
 import time
 from pathlib import Path
 
 import uvicorn
+from filelock import Timeout
 
-from llama_tui.practice.account import Account, Timing
+from llama_tui.practice.account import Account
 from llama_tui.practice.api import app
-from llama_tui.practice.process import IDLE, LINGER, read_note, write_note
+from llama_tui.practice.process import IDLE, LINGER, lifelong_lock, read_note, write_note
+from llama_tui.practice.switches import Timing
 
+LOCK_SECONDS = 2.0
+"""For a client that looks at this moment whether one runs."""
 LOOK_SECONDS = 0.5
 """Between two looks whether it is still needed."""
 
@@ -66,7 +71,12 @@ def main() -> None:
     given = parser.parse_args()
     os.umask(0o077)
     given.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    asyncio.run(serve(given.folder, given.linger, given.idle))
+    given.folder.chmod(0o700)
+    try:
+        with lifelong_lock(given.folder, LOCK_SECONDS):
+            asyncio.run(serve(given.folder.absolute(), given.linger, given.idle))
+    except Timeout:
+        sys.exit(f"the practice cloud of {given.folder} runs already")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import json
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -16,7 +17,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llama_tui.practice import catalogue
-from llama_tui.practice.account import Account, Refused, invalid, missing
+from llama_tui.practice.account import Account
+from llama_tui.practice.refused import Refused, invalid, missing
+from llama_tui.practice.requests import (
+    AddKeyRequest,
+    CreateFilesystemRequest,
+    FirewallRules,
+    InstanceIds,
+    LaunchRequest,
+    RenameRequest,
+    read,
+)
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -43,18 +54,8 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
     def data(value: object) -> JSONResponse:
         return JSONResponse({"data": value})
 
-    async def body(request: Request) -> dict[str, Any]:
-        try:
-            given = json.loads(await request.body() or b"{}")
-        except ValueError:
-            raise invalid("The body is not JSON.") from None
-        if not isinstance(given, dict):
-            raise invalid("The body is not an object.")
-        return given
-
     def guarded(answer: Answer) -> Answer:
         async def guard(request: Request) -> Response:
-            heard()
             agent = request.headers.get("user-agent", "")
             if not agent or agent.startswith("Python-urllib/"):
                 return PlainTextResponse("error code: 1010", 403)
@@ -62,10 +63,14 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
             try:
                 if given not in accepted:
                     why = "Your API key is invalid, expired, or deleted." if given else "No API key was provided."
-                    raise Refused(401, "global/invalid-api-key", why)
+                    hint = "Check your API key or create a new one, then try again."
+                    raise Refused(401, "global/invalid-api-key", why, hint)
+                heard()
+                account.faults().at_call(launch=request.url.path.endswith("/launch"))
                 return await answer(request)
             except Refused as refused:
-                return JSONResponse({"error": refused.error}, refused.status)
+                headers = {"Retry-After": str(math.ceil(refused.retry_after))} if refused.retry_after else None
+                return JSONResponse({"error": refused.error}, refused.status, headers)
 
         return guard
 
@@ -76,7 +81,7 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
         return data(account.instance(request.path_params["id"]))
 
     async def rename(request: Request) -> Response:
-        return data(account.rename(request.path_params["id"], (await body(request)).get("name", "")))
+        return data(account.rename(request.path_params["id"], read(await request.body(), RenameRequest).name))
 
     async def instance_types(request: Request) -> Response:
         return data(
@@ -90,16 +95,16 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
         )
 
     async def launch(request: Request) -> Response:
-        id_ = account.launch(await body(request))
-        if account.lose_this_answer():
+        id_ = account.launch(read(await request.body(), LaunchRequest))
+        if account.faults().loses_answer():
             return LostAnswer()
         return data({"instance_ids": [id_]})
 
     async def terminate(request: Request) -> Response:
-        return data({"terminated_instances": account.terminate((await body(request)).get("instance_ids") or [])})
+        return data({"terminated_instances": account.terminate(read(await request.body(), InstanceIds).instance_ids)})
 
     async def restart(request: Request) -> Response:
-        return data({"restarted_instances": account.restart((await body(request)).get("instance_ids") or [])})
+        return data({"restarted_instances": account.restart(read(await request.body(), InstanceIds).instance_ids)})
 
     async def list_keys(request: Request) -> Response:
         return data(account.ssh_keys)
@@ -107,15 +112,13 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
     async def add_key(request: Request) -> Response:
         import asyncssh
 
-        given = await body(request)
-        name, public = given.get("name") or "", given.get("public_key")
-        if not 1 <= len(name) <= 64:
-            raise invalid("name: 1 to 64 characters.")
+        given = read(await request.body(), AddKeyRequest)
+        name, public = given.name, given.public_key
         if any(one["name"] == name for one in account.ssh_keys):
             raise invalid(f"name: there is a key {name} already.")
         more = {}
         if public is None:
-            private = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+            private = await asyncio.to_thread(asyncssh.generate_private_key, "ssh-rsa", key_size=2048)
             public = private.export_public_key().decode().strip()
             more["private_key"] = private.export_private_key("pkcs1-pem").decode()
         try:
@@ -136,13 +139,11 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
         return data({})
 
     async def list_filesystems(request: Request) -> Response:
-        return data(account.filesystems)
+        return data(account.list_filesystems())
 
     async def create_filesystem(request: Request) -> Response:
-        given = await body(request)
-        name, region = given.get("name") or "", given.get("region")
-        if not name or len(name) > 60 or not name[0].isalpha() or not name.replace("-", "").isalnum():
-            raise invalid("name: letters, digits and dashes.")
+        given = read(await request.body(), CreateFilesystemRequest)
+        name, region = given.name, given.region
         if region not in catalogue.REGIONS:
             raise invalid("region: not a region.")
         if any(one["name"] == name for one in account.filesystems):
@@ -163,8 +164,11 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
 
     async def delete_filesystem(request: Request) -> Response:
         id_ = request.path_params["id"]
-        if not any(one["id"] == id_ for one in account.filesystems):
+        found = next((one for one in account.list_filesystems() if one["id"] == id_), None)
+        if found is None:
             raise missing("filesystem")
+        if found["is_in_use"]:
+            raise Refused(400, "filesystems/filesystem-in-use", f"Filesystem {found['name']} is in use.")
         account.filesystems[:] = [one for one in account.filesystems if one["id"] != id_]
         account.save()
         return data({"deleted_ids": [id_]})
@@ -179,11 +183,11 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
         return data(account.firewall_rules)
 
     async def replace_firewall_rules(request: Request) -> Response:
-        account.firewall_rules[:] = (await body(request)).get("data") or []
+        account.firewall_rules[:] = msgspec.to_builtins(read(await request.body(), FirewallRules).data)
+        account.save()
         return data(account.firewall_rules)
 
     async def nothing_here(request: Request, error: Exception) -> Response:
-        heard()
         status = getattr(error, "status_code", 404)
         return JSONResponse({"error": {"code": f"http/{status}", "message": "There is nothing here."}}, status)
 
