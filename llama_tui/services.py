@@ -24,15 +24,14 @@ from llama_tui.core.plan import Choices, Plan, check_name, default_name, make_pl
 from llama_tui.core.sizing import Fit
 from llama_tui.endpoints import Endpoint, Endpoints, Source
 from llama_tui.engines import engine_for
-from llama_tui.engines.log_reader import ServerLog
 from llama_tui.jobs.reach import Server
 from llama_tui.jobs.rent import Patience
 from llama_tui.redact import Secret
-from llama_tui.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from llama_tui.core.money import Receipt
     from llama_tui.hosts.host_keys import HostKeys
+    from llama_tui.settings import Settings
 
 CLOUDS: dict[str, str] = {
     "practice": "a pretend Lambda on this computer: nothing is rented",
@@ -80,6 +79,8 @@ class Services:
     @cached_property
     def settings(self) -> Settings:
         """config.toml. Raises UsageError."""
+        from llama_tui.settings import read_settings
+
         return read_settings(self.config)
 
     @cached_property
@@ -224,6 +225,7 @@ class Services:
 
     async def deploy(self, plan: Plan, emit: Emit) -> Endpoint:
         """Carry out a plan (jobs/deploy.py). An endpoint of that name that answers is returned as it is."""
+        from llama_tui.engines.log_reader import ServerLog
         from llama_tui.jobs.deploy import deploy
 
         secrets = self.secrets_for(plan)

@@ -72,6 +72,6 @@ def _checked(table: dict[str, Any], known: dict[str, type] | None, prefix: str, 
             raise UsageError(f"{file}: there is no setting {prefix}{key}", f"the nearest is {prefix}{near[0]}")
         wanted = str if known is None else known[key]
         if not isinstance(value, wanted):
-            kind = {str: "a text in quotes", dict: "a section"}[wanted]
+            kind = "a section" if wanted is dict else "a text in quotes"
             raise UsageError(f"{file}: {prefix}{key} must be {kind}", f'write for example {prefix}{key} = "…"')
     return dict(table)

@@ -102,7 +102,9 @@ class Sshd:
     def cut(self) -> None:
         """Kill the processes that serve connections, as a lost line does."""
         assert self.process
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        children = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
+        )
         for pid in children.stdout.split():
             subprocess.run(["kill", "-9", pid])
 

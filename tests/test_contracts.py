@@ -34,9 +34,7 @@ class Reached:
 
 
 @pytest.fixture(params=HOSTS)
-async def reached(
-    request: pytest.FixtureRequest, tmp_path: Path, away_from_home: Path
-) -> AsyncIterator[Reached]:
+async def reached(request: pytest.FixtureRequest, tmp_path: Path, away_from_home: Path) -> AsyncIterator[Reached]:
     if request.param == "local":
         async with LocalHost() as host:
             yield Reached(host, away_from_home)

@@ -11,9 +11,17 @@ ROOT = Path(__file__).parents[1]
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())",
+    ]
     return subprocess.run(
-        [*command, "--no-cache"], cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(folder), "PATH": ""}
+        [*command, "--no-cache"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(folder), "PATH": ""},
     )
 
 
@@ -63,7 +71,11 @@ except SystemExit:
 heavy = {{"textual", "rich", "asyncssh", "huggingface_hub", "starlette", "uvicorn"}} & set(sys.modules)
 sys.exit(", ".join(sorted(heavy)) or 0)
 """
-    state = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    state = {
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+    }
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=state)
     assert done.returncode == 0, done.stderr
 

@@ -163,7 +163,7 @@ def _open_app(cloud: str) -> None:
     from llama_tui.services import Services
     from llama_tui.tui.app import run_app
 
-    run_app(Services(), open_cloud=cloud)
+    run_app(Services, open_cloud=cloud)
 
 
 @main.command()

@@ -133,3 +133,13 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     meant = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
     return UsageError(f"there is no {kind} {name!r}", meant)
+
+
+def as_told(error: Exception) -> LlamaTuiError:
+    """Any exception as one with a sentence for its reader: what nobody foresaw is named, not thrown at them."""
+    if isinstance(error, LlamaTuiError):
+        return error
+    return LlamaTuiError(
+        f"something unforeseen happened: {type(error).__name__}: {str(error)[:300]}",
+        "this is a mistake in llama-tui: please report it; try again",
+    )

@@ -228,7 +228,7 @@ class SshHost:
             try:
                 async with await self._sftp.open(path, "rb", encoding=None) as file:
                     chunk: bytes = await file.read(READ_BYTES, offset)
-                    return chunk
+                return chunk
             except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath, asyncssh.SFTPPermissionDenied):
                 return b""
             except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection) as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine, Iterable
-from functools import partial
+from collections.abc import Callable, Coroutine, Iterable
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -19,16 +19,17 @@ from textual.theme import Theme
 from textual.worker import Worker
 
 from llama_tui.core.errors import LlamaTuiError
-from llama_tui.core.events import Event, Output
-from llama_tui.core.money import Receipt, dollars
-from llama_tui.core.plan import Plan
-from llama_tui.endpoints import Endpoint
 from llama_tui.redact import clean
-from llama_tui.tui.deploys import Deploy, as_told
 from llama_tui.tui.messages import JobEnded, JobEvent
 
 if TYPE_CHECKING:
+    # What a first frame does not show is loaded after it.
+    from llama_tui.core.events import Event
+    from llama_tui.core.money import Receipt
+    from llama_tui.core.plan import Plan
+    from llama_tui.endpoints import Endpoint
     from llama_tui.services import Services
+    from llama_tui.tui.deploys import Deploy
 
 THEME = Theme(
     name="llama",
@@ -93,9 +94,9 @@ class LlamaTuiApp(App[None]):
         ),
     ]
 
-    def __init__(self, services: Services, *, open_cloud: str = "") -> None:
+    def __init__(self, services: Services | Callable[[], Services], *, open_cloud: str = "") -> None:
         super().__init__()
-        self.services = services
+        self._services = services
         self.open_cloud = open_cloud
         self.deploys: dict[str, Deploy] = {}
         """The last deploy of each name that this process started."""
@@ -105,6 +106,11 @@ class LlamaTuiApp(App[None]):
         self._leaving = False
         self.register_theme(THEME)
         self.theme = "llama"
+
+    @cached_property
+    def services(self) -> Services:
+        """What the app starts jobs through; built when it is first needed, which is after the first frame."""
+        return self._services() if callable(self._services) else self._services
 
     def get_default_screen(self) -> Screen[None]:
         """Home."""
@@ -173,6 +179,8 @@ class LlamaTuiApp(App[None]):
         """Carry out a plan in the background; one job per name: a running deploy of it is returned as it is."""
         if (known := self.deploys.get(plan.name)) and known.running:
             return known
+        from llama_tui.tui.deploys import Deploy
+
         deploy = self.deploys[plan.name] = Deploy(plan.name, plan)
         self.endings.pop(plan.name, None)
 
@@ -187,6 +195,8 @@ class LlamaTuiApp(App[None]):
         """End an endpoint in the background; its deploy, if one runs here, is stopped first."""
         if (known := self.endings.get(endpoint.name)) and known.running:
             return known
+        from llama_tui.tui.deploys import Deploy
+
         ending = self.endings[endpoint.name] = Deploy(endpoint.name, endpoint.plan)
         before = self._jobs.get(endpoint.name)
 
@@ -203,6 +213,8 @@ class LlamaTuiApp(App[None]):
         return ending
 
     def _start(self, job: Deploy, work: Coroutine[Any, Any, JobEnded]) -> None:
+        from llama_tui.core.errors import as_told
+
         async def body() -> None:
             try:
                 ended = await work
@@ -216,8 +228,7 @@ class LlamaTuiApp(App[None]):
         self._jobs[job.name] = self.run_worker(body(), group=f"deploy-{job.name}", exit_on_error=False)
 
     def _tell(self, job: Deploy, event: Event) -> None:
-        if not isinstance(event, Output):
-            job.record(event)
+        if job.record(event):
             self.post_message(JobEvent(job.name, event))
 
     @on(JobEvent)
@@ -347,17 +358,20 @@ class LlamaTuiApp(App[None]):
 
 
 def _receipt_line(receipt: Receipt) -> str:
+    from llama_tui.core.money import dollars
+
     cost = "nothing was rented" if receipt.cloud == "practice" else f"about {dollars(receipt.usd)}"
     return f"{clean(receipt.name)} is gone: {receipt.minutes} min, {cost}"
 
 
-def run_app(services: Services, open_cloud: str = "") -> None:
-    """Run the app, then close what the services hold open."""
+def run_app(services: Callable[[], Services], open_cloud: str = "") -> None:
+    """Run the app, then close what its services hold open."""
 
     async def body() -> None:
+        app = LlamaTuiApp(services, open_cloud=open_cloud)
         try:
-            await LlamaTuiApp(services, open_cloud=open_cloud).run_async()
+            await app.run_async()
         finally:
-            await services.aclose()
+            await app.services.aclose()
 
     asyncio.run(body())

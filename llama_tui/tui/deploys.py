@@ -10,7 +10,6 @@ from llama_tui.core.events import Event, Output, Progress, Said
 from llama_tui.core.money import Receipt
 from llama_tui.core.plan import Plan
 from llama_tui.endpoints import Endpoint
-from llama_tui.redact import clean
 
 EVENTS_KEPT = 1000
 """Events of one job that are kept for a screen that opens later; the oldest go first."""
@@ -35,27 +34,21 @@ class Deploy:
     error: LlamaTuiError | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def record(self, event: Event) -> None:
-        """Keep an event; of a row of progress reports only the last is worth keeping."""
+    def record(self, event: Event) -> bool:
+        """Keep an event, and say whether a screen wants it: log lines are read from their file instead.
+
+        Of a row of progress reports only the last is kept.
+        """
         if isinstance(event, Output):
-            return
+            return False
         if isinstance(event, Progress) and self.events and isinstance(self.events[-1], Progress):
             self.events[-1] = event
-            return
+            return True
         self.events.append(event)
         del self.events[:-EVENTS_KEPT]
+        return True
 
     @property
     def said(self) -> str:
         """The last sentence that it told; empty before the first."""
         return next((event.text for event in reversed(self.events) if isinstance(event, Said)), "")
-
-
-def as_told(error: Exception) -> LlamaTuiError:
-    """Any exception as one with a sentence for the reader: what nobody foresaw is named, not thrown at them."""
-    if isinstance(error, LlamaTuiError):
-        return error
-    return LlamaTuiError(
-        f"something unforeseen happened: {type(error).__name__}: {clean(str(error))[:300]}",
-        "this is a mistake in llama-tui: please report it; try again",
-    )

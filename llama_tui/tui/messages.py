@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from llama_tui.core.errors import LlamaTuiError
-from llama_tui.core.events import Event
-from llama_tui.core.money import Receipt
-from llama_tui.endpoints import Endpoint
+if TYPE_CHECKING:
+    from llama_tui.core.errors import LlamaTuiError
+    from llama_tui.core.events import Event
+    from llama_tui.core.money import Receipt
+    from llama_tui.endpoints import Endpoint
 
 
 @dataclass

@@ -26,7 +26,7 @@ def machine_home() -> Path:
 
 @pytest.mark.timeout(900)
 def test_fifty_kills_leave_one_machine_one_endpoint_and_every_line_once(llama_tui: Command) -> None:
-    """Killed at 50 random moments and started again each time: ready in the end, on the machine of the first launch."""
+    """Killed at 50 random moments and started again each time: ready in the end, on the first launch's machine."""
     seed = int(os.environ.get("LLAMA_TUI_SEED") or random.randrange(10**6))
     print(f"seed {seed}: LLAMA_TUI_SEED={seed} repeats it")
     dice = random.Random(seed)

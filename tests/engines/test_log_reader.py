@@ -14,8 +14,7 @@ RECORDINGS = Path(__file__).parent / "recordings"
 def read(name: str) -> tuple[ServerLog, list[Progress]]:
     log, told, lines = ServerLog(), [], Lines()
     for line in lines.feed((RECORDINGS / name).read_bytes()) + lines.flush():
-        if progress := log.read(line):
-            told.append(progress)
+        told.extend(progress for progress in [log.read(line)] if progress)
     return log, told
 
 

@@ -122,10 +122,10 @@ async def test_a_key_with_a_passphrase_is_named(sshd: Sshd, host_keys: HostKeys,
 
 async def test_a_machine_that_is_not_there(host_keys: HostKeys) -> None:
     """A closed port and an unknown name: which one, and why."""
-    with pytest.raises(HostUnreachable, match="127.0.0.1 cannot be reached"):
+    with pytest.raises(HostUnreachable, match=r"127\.0\.0\.1 cannot be reached"):
         async with SshHost(f"127.0.0.1:{free_port()}", host_keys=host_keys):
             pass
-    with pytest.raises(HostUnreachable, match="no-such-host.invalid"):
+    with pytest.raises(HostUnreachable, match=r"no-such-host\.invalid"):
         async with SshHost("no-such-host.invalid", host_keys=host_keys):
             pass
 

@@ -121,7 +121,8 @@ def test_stop_ends_steps_server_and_children(folder: Folder) -> None:
     """Nothing of an endpoint is left running: not the server, not a child that ignores TERM."""
     folder.step(
         "90-server",
-        "nohup sh -c 'trap \"\" TERM; sleep 300 & echo $! >child; wait; sleep 300' >>api_server.log 2>&1 </dev/null &\n"
+        "nohup sh -c 'trap \"\" TERM; sleep 300 & echo $! >child; wait; sleep 300' "
+        ">>api_server.log 2>&1 </dev/null &\n"
         "echo $! >api_server.pid",
     )
     folder.run("start")

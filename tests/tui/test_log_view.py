@@ -2,17 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
+from llama_tui.core.errors import HostUnreachable
+from llama_tui.core.events import Emit, Said
+from llama_tui.endpoints import Endpoint
 from llama_tui.tui.widgets.log_lines import LONGEST, LogLines
+from llama_tui.tui.widgets.log_pane import LogPane
 from llama_tui.tui.widgets.log_view import LogView
+from tests.tui.fakes import FakeServices
+from tests.tui.given import an_endpoint, shows, until
 from tests.tui.screen_text import screen_text
-
-LIMIT_SECONDS = 10.0
 
 
 class OnlyLog(App[None]):
@@ -28,15 +33,6 @@ class OnlyLog(App[None]):
 
     async def action_quit(self) -> None:
         self.quits += 1
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    """Wait for a condition, with a limit."""
-    end = time.monotonic() + LIMIT_SECONDS
-    while not condition():
-        assert time.monotonic() < end, screen_text(pilot.app)
-        await pilot.pause(0.01)
-    await pilot.pause()
 
 
 def numbered(count: int) -> str:
@@ -305,7 +301,105 @@ async def test_a_million_lines_do_not_hold_up_the_screen(tmp_path: Path) -> None
             gaps.append(time.monotonic() - before)
 
     async with app.run_test(size=(80, 24)) as pilot:
+        gaps.clear()
         beating = asyncio.create_task(beat())
-        await until(pilot, lambda: app.view.lines.count == 200_000)
+        app.view.open(file)
+        await until(pilot, lambda: len(gaps) > 2 and app.view.lines.count == 200_000)
         beating.cancel()
     assert sorted(gaps)[-2] < 0.25
+
+
+# ---- the pane around it
+
+
+async def pane_of(services: FakeServices, pilot: Pilot[None], text: str, **fields: Any) -> LogPane:
+    """The pane of an endpoint with that server log."""
+    endpoint = await an_endpoint(services, **fields)
+    services.endpoints.log_file(endpoint, "server").write_text(text)
+    services.endpoints.log_file(endpoint, "setup").write_text("the setup said this\n")
+    pane = LogPane(services, endpoint)  # type: ignore[arg-type]
+    await pilot.app.screen.mount(pane)
+    pane.view.focus()
+    return pane
+
+
+async def test_one_line_says_which_log_how_long_and_where(services: FakeServices) -> None:
+    """The path of the local copy is on the screen; `y` copies it."""
+    app = App[None]()
+    async with app.run_test(size=(160, 24), notifications=True) as pilot:
+        pane = await pane_of(services, pilot, numbered(1234))
+        await shows(pilot, "server  1,234 lines  following", "server.log")
+        await pilot.press("y")
+        await shows(pilot, "Path copied")
+        assert app.clipboard == str(pane.view.lines.file)
+        await pilot.press("home")
+        await shows(pilot, "paused at 1, f follows")
+
+
+async def test_s_switches_between_the_two_logs(services: FakeServices) -> None:
+    """Setup and server, each with its own lines; the search goes with them."""
+    async with App[None]().run_test(size=(80, 24)) as pilot:
+        await pane_of(services, pilot, numbered(10))
+        await shows(pilot, "line 9")
+        await pilot.press("s")
+        text = await shows(pilot, "the setup said this", "setup  1 lines")
+        assert "line 9" not in text
+        await pilot.press("s")
+        await shows(pilot, "line 9", "server  10 lines")
+
+
+async def test_searching_from_the_keyboard(services: FakeServices) -> None:
+    """`/` asks, Enter finds, `n` goes on, `&` leaves only the lines found, Esc forgets."""
+    async with App[None]().run_test(size=(80, 24)) as pilot:
+        await pane_of(services, pilot, numbered(1000))
+        await shows(pilot, "line 999")
+        await pilot.press("slash", *"line 25", "enter")
+        await shows(pilot, '"line 25": 11 found')
+        await pilot.press("n")
+        await shows(pilot, '"line 25": 1 of 11 found')
+        await pilot.press("ampersand")
+        text = await shows(pilot, "only these", "line 259")
+        assert "line 26\n" not in text
+        await pilot.press("escape")
+        await until(pilot, lambda: "found" not in screen_text(pilot.app))
+
+
+async def test_filtering_asks_first_what_for(services: FakeServices) -> None:
+    """`&` without a search opens the field; Esc closes it and nothing has changed."""
+    async with App[None]().run_test(size=(80, 24)) as pilot:
+        pane = await pane_of(services, pilot, numbered(1000))
+        await shows(pilot, "line 999")
+        await pilot.press("ampersand", "escape")
+        assert pane.view.has_focus and not pane.view.only_matches
+        await pilot.press("ampersand", *"line 7", "enter")
+        await shows(pilot, "111 found, only these", "line 799")
+
+
+async def test_a_machine_that_does_not_answer_is_said(
+    services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The local copy is still there to read."""
+
+    async def lost(endpoint: Endpoint, source: str, emit: Emit, *, forever: bool) -> None:
+        emit(Said("[/] the machine does not answer; trying again in 3 s"))
+        raise HostUnreachable("the machine is gone \x1b]0;x\x07", "look at the account")
+
+    monkeypatch.setattr(services, "follow_log", lost)
+    async with App[None]().run_test(size=(160, 24)) as pilot:
+        await pane_of(services, pilot, numbered(10))
+        await shows(pilot, "the machine is gone ; look at the account", "line 9")
+
+
+async def test_an_empty_log_says_so(services: FakeServices) -> None:
+    """Not an empty box."""
+    async with App[None]().run_test(size=(80, 24)) as pilot:
+        await pane_of(services, pilot, "")
+        await shows(pilot, "nothing yet: the server has not begun")
+
+
+async def test_a_server_at_a_url_has_no_log_here(services: FakeServices) -> None:
+    """It is with whoever runs it."""
+    adopted = await services.attach("https://example.org", "theirs", None)
+    async with App[None]().run_test(size=(80, 24)) as pilot:
+        await pilot.app.screen.mount(LogPane(services, adopted))  # type: ignore[arg-type]
+        await shows(pilot, "somebody else runs this server: its log is there")

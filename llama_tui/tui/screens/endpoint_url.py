@@ -15,11 +15,10 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from llama_tui.core.errors import LlamaTuiError
+from llama_tui.core.errors import LlamaTuiError, as_told
 from llama_tui.endpoints import Endpoint
 from llama_tui.redact import Secret
 from llama_tui.tui.app import LlamaTuiApp
-from llama_tui.tui.deploys import as_told
 from llama_tui.tui.widgets.status_header import one_line
 
 ATTACH_SECONDS = 30.0

@@ -15,7 +15,8 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
-from llama_tui.core.errors import LlamaTuiError
+from llama_tui.core.errors import LlamaTuiError, as_told
+from llama_tui.core.money import per_hour
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.messages import JobEnded
 from llama_tui.tui.widgets.endpoint_table import EndpointTable
@@ -110,7 +111,7 @@ class HomeScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Back from another screen: what it did is shown."""
-        self._place = bool(self.app.deploys)
+        self._place = self._place or bool(self.app.deploys)
         self.call_after_refresh(self._look)
 
     # ---- endpoints
@@ -188,6 +189,8 @@ class HomeScreen(Screen[None]):
 
     def _show_accounts(self, live: list[Endpoint]) -> None:
         """What runs and is not ours, and which accounts could not be asked: never an empty list for a failure."""
+        from llama_tui.core.instances import GONE
+
         ours = {one.instance.id for one in live if one.instance}
         parts: list[Content] = []
         for account in self._accounts or ():

@@ -15,14 +15,13 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from llama_tui.core.errors import HostKeyUnknown, LlamaTuiError
+from llama_tui.core.errors import HostKeyUnknown, LlamaTuiError, as_told
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import MODELS, Model, find_model
 from llama_tui.core.plan import Choices, Plan, default_name, make_plan
 from llama_tui.core.sizing import GIB
 from llama_tui.engines import ENGINES, engine_for
 from llama_tui.tui.app import LlamaTuiApp
-from llama_tui.tui.deploys import as_told
 from llama_tui.tui.screens.confirm import ConfirmScreen
 from llama_tui.tui.screens.questions import before_launch
 from llama_tui.tui.widgets.instance_table import InstanceTable, context

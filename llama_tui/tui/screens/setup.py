@@ -49,7 +49,7 @@ class SetupScreen(Screen[None]):
             "c", "go_on", "Continue", id="setup.continue", tooltip="Watch this setup from here, and go on with it"
         ),
         Binding("r", "again", "Retry", id="setup.retry", tooltip="Try again where it stopped"),
-        Binding("l", "log", "Log", id="setup.log", tooltip="Go to the log"),
+        Binding("l", "log", "Log", show=False, id="setup.log", tooltip="Go to the log"),
         Binding("x", "terminate", "Terminate", id="setup.terminate", tooltip="End the endpoint; asks first"),
         Binding("escape", "back", "Back", id="setup.back", tooltip="Go back; the setup goes on"),
     ]
@@ -156,14 +156,12 @@ class SetupScreen(Screen[None]):
         self.refresh_bindings()
 
     def _show_title(self) -> None:
-        plan = self.plan
-        title: list[tuple[str, str]] = [("Setting up ", "$text-muted"), (one_line(self.endpoint_name), "bold")]
-        if plan:
-            title.append(
-                (f"  {one_line(plan.model.repo_id)} with {plan.engine} {plan.profile}".rstrip(), "$text-muted")
-            )
+        title: list[tuple[str, str]] = [("Setting up ", "$foreground-muted"), (one_line(self.endpoint_name), "bold")]
         if self.running and self.deploy:
             title.append((f"  {elapsed((now() - self.deploy.started_at).total_seconds())}", ""))
+        if plan := self.plan:
+            what = f"{one_line(plan.model.repo_id)} with {plan.engine} {plan.profile}".rstrip()
+            title.append((("\n" if self.has_class("-wide") else "  ") + what, "$foreground-muted"))
         self.query_one("#title", Static).update(Content.assemble(*title))
 
     def _show_outcome(self, elsewhere: bool) -> None:
@@ -184,7 +182,7 @@ class SetupScreen(Screen[None]):
             )
         elif elsewhere:
             lines.append(Content.styled("Nobody watches it from here.", "bold $text-warning"))
-            note = " watches it and goes on. If another llama-tui does already, both see the same."
+            note = " watches it and goes on; the machine works meanwhile"
             lines.append(Content.assemble(("c", "bold $text-primary"), note))
         elif endpoint is not None and endpoint.state == "ended":
             lines.append(Content.styled("It has ended.", "bold"))

@@ -14,9 +14,9 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Input, Static
 
+from llama_tui.core.errors import as_told
 from llama_tui.core.events import Event, Output, Said
 from llama_tui.endpoints import Endpoint, Source
-from llama_tui.tui.deploys import as_told
 from llama_tui.tui.widgets.log_view import LogView
 from llama_tui.tui.widgets.status_header import one_line
 
@@ -56,12 +56,20 @@ class LogPane(Vertical):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "source", "Other log", id="log.source", tooltip="The setup's log, or the server's"),
-        Binding("slash", "ask", "Search", key_display="/", id="log.search", tooltip="Find a text; n and N go on"),
+        Binding(
+            "slash",
+            "ask",
+            "Search",
+            key_display="/",
+            id="log.search",
+            tooltip="Find a text; n and N go on, & shows only those lines",
+        ),
         Binding(
             "ampersand",
             "only",
             "Only found",
             key_display="&",
+            show=False,
             id="log.only",
             tooltip="Show only the lines found, or all",
         ),
@@ -100,7 +108,7 @@ class LogPane(Vertical):
         """What it is, the lines, the field."""
         yield Static(id="about", markup=False)
         yield LogView(self._file(), id="log")
-        yield Input(placeholder="search; small letters also find capitals", id="needle", compact=True)
+        yield Input(placeholder="search: n and N go on, & shows only the lines found", id="needle", compact=True)
 
     def on_mount(self) -> None:
         """Begin to follow."""
@@ -123,7 +131,7 @@ class LogPane(Vertical):
         return self.services.endpoints.log_file(self.endpoint, self.source) if self.endpoint else None
 
     def _open(self) -> None:
-        if not self.is_mounted:
+        if not self.children:
             return
         endpoint = self.endpoint
         self.view.empty = NO_LOG if endpoint and endpoint.cloud == "url" else EMPTY[self.source]
@@ -163,12 +171,13 @@ class LogPane(Vertical):
 
     @on(LogView.Changed)
     def _describe(self) -> None:
-        if not self.is_mounted:
+        if not self.children:
             return
         view = self.view
         parts: list[tuple[str, str]] = [(self.source, "bold"), (f"  {view.lines.count:,} lines", "")]
         if view.lines.count and not view.following:
-            parts.append((f"  paused at {min(view.scroll_offset.y + 1, view.rows):,}, f follows", "$text-warning"))
+            at = f" at {min(view.scroll_offset.y + 1, view.rows):,}, f follows" if not view.lines.needle else ""
+            parts.append((f"  paused{at}", "$text-warning"))
         elif view.lines.count:
             parts.append(("  following", "$text-success"))
         if view.lines.needle:
@@ -176,7 +185,7 @@ class LogPane(Vertical):
         if self._trouble:
             parts.append((f"  {one_line(self._trouble)}", "$text-warning"))
         elif self._opened and not view.lines.needle:
-            parts.append((f"  {_from_home(self._opened)}", "$text-muted"))
+            parts.append((f"  {_from_home(self._opened)}", "$foreground-muted"))
         self.query_one("#about", Static).update(Content.assemble(*parts))
         self.refresh_bindings()
 

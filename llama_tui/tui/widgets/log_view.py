@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.text import Text
 from textual import work
 from textual.binding import Binding, BindingType
@@ -56,7 +57,7 @@ class LogView(ScrollView, can_focus=True):
         padding: 0 1;
         & > .log-view--error { color: $text-error; text-style: bold; }
         & > .log-view--warning { color: $text-warning; text-style: bold; }
-        & > .log-view--marker { color: $text-muted; }
+        & > .log-view--marker { color: $foreground-muted; }
         & > .log-view--match { background: $warning; color: $background; }
         & > .log-view--current { background: $primary 40%; text-style: bold; }
     }
@@ -71,7 +72,7 @@ class LogView(ScrollView, can_focus=True):
     }
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "follow", "Follow", id="log.follow", tooltip="Follow the end of the log, or stay here"),
+        Binding("f", "follow", "Follow", id="log.follow", tooltip="Follow the end of the log again"),
         Binding("n", "next", "Next", show=False, id="log.next", tooltip="The next line that was found"),
         Binding("N", "previous", "Previous", show=False, id="log.previous", tooltip="The line found before"),
     ]
@@ -180,6 +181,10 @@ class LogView(ScrollView, can_focus=True):
         if not self._placing:
             self.following = round(new_value) >= self.max_scroll_y
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A scrollbar that has just appeared does not know yet where it is."""
+        self.call_after_refresh(lambda: setattr(self.vertical_scrollbar, "position", self.scroll_y))
+
     def watch_following(self) -> None:
         """Say so."""
         if self.is_attached:
@@ -218,11 +223,8 @@ class LogView(ScrollView, can_focus=True):
         self._place()
 
     def action_follow(self) -> None:
-        """Follow, or stay here."""
-        if self.following:
-            self._stay()
-        else:
-            self.action_scroll_end()
+        """Follow the end again."""
+        self.action_scroll_end()
 
     def on_resize(self) -> None:
         """The end stays in sight."""
@@ -266,6 +268,10 @@ class LogView(ScrollView, can_focus=True):
         self._place(anchor)
         self.post_message(self.Changed(self))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Follow is offered to who does not."""
+        return not self.following if action == "follow" else True
+
     # ---- drawing
 
     def notify_style_update(self) -> None:
@@ -279,9 +285,7 @@ class LogView(ScrollView, can_focus=True):
         row, width = scroll_y + y, self.size.width
         if row == 0 and not self.rows:
             style = self.get_component_rich_style("log-view--marker")
-            return Strip(Text(self.empty, style=style).render(self.app.console)).crop_extend(
-                0, width, self.rich_style
-            )
+            return Strip([Segment(self.empty, style)]).crop_extend(0, width, self.rich_style)
         if row >= self.rows:
             return Strip.blank(width, self.rich_style)
         strip = self._strip(self.line_at(row), row)
@@ -291,7 +295,8 @@ class LogView(ScrollView, can_focus=True):
         selection = self.text_selection
         if selection is None and (known := self._strips.get(number)):
             return known
-        text = Text(self.lines.text(number), style=self.rich_style, no_wrap=True, end="")
+        text = Text(self.lines.text(number), no_wrap=True, end="")
+        text.stylize(self.rich_style)
         self._colour(text, number)
         if selection is not None and (span := selection.get_span(row)) is not None:
             start, end = span

@@ -14,12 +14,11 @@ from textual.reactive import reactive
 from textual.widgets import Button, Input, Label, Static
 from textual.worker import Worker
 
-from llama_tui.core.errors import PromptRefused, UsageError
+from llama_tui.core.errors import PromptRefused, UsageError, as_told
 from llama_tui.core.events import Event, TextDelta
 from llama_tui.endpoints import Endpoint
 from llama_tui.jobs.prompt import Answer, PromptRequest
 from llama_tui.redact import clean
-from llama_tui.tui.deploys import as_told
 from llama_tui.tui.widgets.prompt_input import PromptInput
 from llama_tui.tui.widgets.turn import Turn
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -11,8 +12,10 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from llama_tui.core.money import dollars, per_hour
-from llama_tui.endpoints import Endpoint, State
 from llama_tui.redact import clean
+
+if TYPE_CHECKING:
+    from llama_tui.endpoints import Endpoint, State
 
 TICK_SECONDS = 1.0
 """Between two looks at the clock."""
@@ -24,7 +27,7 @@ STATES: dict[State, tuple[str, str, str]] = {
     "ready": ("●", "ready", "$text-success"),
     "failed": ("✕", "failed", "$text-error"),
     "ending": ("◌", "ending", "$text-warning"),
-    "ended": ("○", "ended", "$text-muted"),
+    "ended": ("○", "ended", "$foreground-muted"),
 }
 """State → sign, word, colour."""
 
@@ -92,7 +95,7 @@ def _of_endpoint(endpoint: Endpoint, at: datetime) -> tuple[tuple[list[Part], li
     ]
     second: list[Part] = []
     for fact in _machine(endpoint):
-        second += [(" · ", "$text-muted"), (fact, "$text-muted")] if second else [(fact, "")]
+        second += [(" · ", "$foreground-muted"), (fact, "$foreground-muted")] if second else [(fact, "")]
     return (first, _money(endpoint, at)), (second, [_lid(endpoint)])
 
 
@@ -119,7 +122,7 @@ def _money(endpoint: Endpoint, at: datetime) -> list[Part]:
     price = endpoint.price_cents_per_hour
     limit = endpoint.plan.limits.usd if endpoint.plan else None
     if not price:
-        return [("costs nothing", "$text-muted")]
+        return [("costs nothing", "$foreground-muted")]
     spent = endpoint.spent_usd(at)
     over = limit is not None and spent >= limit
     cap = f" of {dollars(limit)}" if limit is not None else ""
@@ -135,10 +138,10 @@ def _lid(endpoint: Endpoint) -> Part:
     if endpoint.cloud == "practice":
         return ("PRACTICE, NOTHING IS RENTED", "bold $text-warning")
     if endpoint.cloud == "local":
-        return ("lid shut: it sleeps too", "$text-muted")
+        return ("lid shut: it sleeps too", "$foreground-muted")
     if endpoint.price_cents_per_hour:
         return ("lid shut: the machine stays up and costs", "$text-warning")
-    return ("nothing is rented", "$text-muted")
+    return ("nothing is rented", "$foreground-muted")
 
 
 def _of_all(live: tuple[Endpoint, ...], at: datetime) -> tuple[tuple[list[Part], list[Part]], ...]:
@@ -147,7 +150,7 @@ def _of_all(live: tuple[Endpoint, ...], at: datetime) -> tuple[tuple[list[Part],
     first = [("llama-tui", "bold $text-primary"), GAP, (f"{'●' if live else '○'} {count}", "")]
     if not rented:
         note = "PRACTICE, NOTHING IS RENTED" if any(one.cloud == "practice" for one in live) else "nothing is rented"
-        return (first, [("costs nothing", "$text-muted")]), ([], [(note, "$text-muted")])
+        return (first, [("costs nothing", "$foreground-muted")]), ([], [(note, "$foreground-muted")])
     price = sum(one.price_cents_per_hour for one in rented)
     spent = sum(one.spent_usd(at) for one in rented)
     machines = f"{len(rented)} rented machine{'' if len(rented) == 1 else 's'}"

@@ -29,6 +29,8 @@ TICK_SECONDS = 1.0
 """Between two looks at the clock."""
 BAR = 16
 """Cells of a progress bar."""
+TAIL = 18
+"""Characters at the end of a progress report that are never left out."""
 WIDEST_TITLE = 32
 """Cells of a step's title."""
 MACHINE = "machine"
@@ -37,11 +39,11 @@ MACHINE = "machine"
 RowState = Literal["waiting", "running", "done", "failed", "stopped"]
 
 SIGNS: dict[RowState, tuple[str, str]] = {
-    "waiting": ("○", "$text-muted"),
+    "waiting": ("○", "$foreground-muted"),
     "running": ("•", "bold $text-primary"),
     "done": ("✓", "$text-success"),
     "failed": ("✕", "bold $text-error"),
-    "stopped": ("•", "$text-muted"),
+    "stopped": ("•", "$foreground-muted"),
 }
 """State → sign and style."""
 
@@ -84,7 +86,7 @@ class StepList(Static):
     """
 
     DEFAULT_CSS = """
-    StepList { height: auto; width: 1fr; }
+    StepList { height: auto; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(
@@ -184,14 +186,14 @@ class StepList(Static):
         for row in self._rows.values():
             sign, style = SIGNS[row.state]
             title = set_cell_size(row.title, width)
-            quiet = "" if row.state in ("running", "failed") else "$text-muted"
+            quiet = "" if row.state in ("running", "failed") else "$foreground-muted"
             strong = "bold" if row.state == "running" else quiet if row.state == "waiting" else ""
             fact = "  ".join(part for part in (self._time(row, at), row.note) if part)
             lines.append(Content.assemble((f"{sign} ", style), (title, strong), "  ", (fact, quiet)))
             if row.state == "running" and self._now_said:
-                lines.append(_told(self._now_said))
+                lines.append(_told(self._now_said, self.content_size.width))
         if self._now_said and not any(row.state == "running" for row in self._rows.values()):
-            lines.append(_told(self._now_said))
+            lines.append(_told(self._now_said, self.content_size.width))
         return Content("\n").join(lines)
 
     def _time(self, row: Row, at: float) -> str:
@@ -207,18 +209,25 @@ class StepList(Static):
         return elapsed(min(at - row.began, at - self._since)) if row.state == "running" else ""
 
 
-def _told(told: Progress | Said) -> Content:
+def _told(told: Progress | Said, width: int) -> Content:
     """What the running step says of itself, under its row."""
     if isinstance(told, Said):
-        return Content.assemble(("  " + one_line(told.text), "$text-secondary"))
-    words = one_line(f"{told.phase}  {told.detail}").strip()
+        return Content.styled("  " + one_line(told.text), "$text-secondary")
+    words = one_line(f"{told.phase}  {told.detail}")
     if told.fraction is None:
-        return Content.assemble(("  " + words, "$text-secondary"))
+        return Content.styled("  " + _squeezed(words, width - 2), "$text-secondary")
     fraction = min(1.0, max(0.0, told.fraction))
     full = round(fraction * BAR)
     return Content.assemble(
         ("  " + "█" * full, "$text-primary"),
-        ("░" * (BAR - full), "$text-muted"),
+        ("░" * (BAR - full), "$foreground-muted"),
         (f" {fraction:4.0%}  ", "bold"),
-        (words, "$text-secondary"),
+        (_squeezed(words, width - BAR - 9), "$text-secondary"),
     )
+
+
+def _squeezed(words: str, room: int) -> str:
+    """Without its middle where it is too long: how much of how much stands at the end."""
+    if len(words) <= room or room <= TAIL:
+        return words
+    return f"{words[: room - TAIL - 1]}…{words[-TAIL:]}"

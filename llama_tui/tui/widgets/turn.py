@@ -31,7 +31,7 @@ class Turn(Vertical):
     Turn {
         height: auto;
         margin-bottom: 1;
-        & > .question { color: $text-primary; text-style: bold; padding-left: 2; }
+        & > .question { color: $text-primary; text-style: bold; border-left: thick $primary; padding-left: 1; }
         & > .answer { padding-left: 2; }
         & > .facts { color: $text-muted; padding-left: 2; }
         & > .failure { color: $text-error; padding-left: 2; display: none; }
