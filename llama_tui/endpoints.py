@@ -99,7 +99,13 @@ class Endpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise LlamaTuiError(
+                f"the folder for the record of endpoints, {folder}, cannot be made: {error.strerror}",
+                "give another with XDG_STATE_HOME=FOLDER",
+            ) from error
         file = folder / "endpoints.sqlite3"
         try:
             self._db = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)

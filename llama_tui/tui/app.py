@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterable
 from functools import cached_property, partial
@@ -126,6 +127,8 @@ class LlamaTuiApp(App[None]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        gc.freeze()  # what is loaded by now stays: no look at it again
+        gc.enable()
         try:
             keys = self.services.settings.keys
         except LlamaTuiError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import getters, on
 from textual.app import ComposeResult
@@ -12,14 +12,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from llama_tui.core.errors import LlamaTuiError, as_told
-from llama_tui.core.money import per_hour
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.messages import JobEnded
-from llama_tui.tui.widgets.endpoint_table import EndpointTable
 from llama_tui.tui.widgets.status_header import StatusHeader, one_line
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from llama_tui.core.events import Event
     from llama_tui.core.instances import Instance
     from llama_tui.endpoints import Endpoint
+    from llama_tui.tui.widgets.endpoint_table import EndpointTable
 
 ACCOUNT_SECONDS = 30.0
 """How long an account may take to answer."""
@@ -69,29 +68,22 @@ class HomeScreen(Screen[None]):
     app = getters.app(LlamaTuiApp)
     header = getters.query_one(StatusHeader)
     ways = getters.query_one("#ways", OptionList)
-    table = getters.query_one(EndpointTable)
     accounts = getters.query_one("#accounts", Static)
 
     def __init__(self) -> None:
         super().__init__()
         self._accounts: list[Account] | None = None
         self._lambda_key = True
+        self._furnished = False
         self._place = True
         """The focus goes to what a person most likely wants next."""
 
     def compose(self) -> ComposeResult:
-        """The four ways, the endpoints, the accounts."""
+        """What the first frame shows: the four ways."""
         yield StatusHeader()
         with VerticalScroll(id="body", can_focus=False):
             yield Static("A new endpoint", classes="heading")
             yield OptionList(*self._options(), id="ways", compact=True)
-            yield Static("Endpoints", classes="heading", id="endpoints-heading")
-            yield EndpointTable(id="endpoints")
-            yield Static(id="endings")
-            yield Static("none yet: choose a way above; Practice costs nothing", id="empty")
-            yield Static(id="trouble", markup=False)
-            yield Static(id="accounts", markup=False)
-        yield Footer(show_command_palette=False)
 
     def _options(self) -> list[Option]:
         options = []
@@ -105,9 +97,35 @@ class HomeScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show the four ways at once; everything else comes after the first frame."""
         self.ways.highlighted = 0
-        self.call_after_refresh(self._look)
-        self.call_after_refresh(self.action_refresh_accounts)
+        self.call_after_refresh(self._furnish)
+
+    async def _furnish(self) -> None:
+        """The endpoints, the accounts, the keys."""
+        from textual.widgets import Footer
+
+        from llama_tui.tui.widgets.endpoint_table import EndpointTable
+
+        if not self.is_attached:
+            return  # left before it was there
+        await self.mount(Footer(show_command_palette=False))
+        self.refresh_bindings()  # a footer shows its keys at the first change that it sees
+        await self.query_one("#body").mount(
+            Static("Endpoints", classes="heading", id="endpoints-heading"),
+            EndpointTable(id="endpoints"),
+            Static(id="endings"),
+            Static("none yet: choose a way above; Practice costs nothing", id="empty"),
+            Static(id="trouble", markup=False),
+            Static(id="accounts", markup=False),
+        )
+        self._furnished = True
+        self._look()
+        self.action_refresh_accounts()
         self.set_interval(LOOK_SECONDS, self._look)
+
+    @property
+    def table(self) -> EndpointTable:
+        """The endpoints there are."""
+        return cast("EndpointTable", self.query_one("#endpoints"))
 
     def on_screen_resume(self) -> None:
         """Back from another screen: what it did is shown."""
@@ -118,6 +136,8 @@ class HomeScreen(Screen[None]):
 
     def _look(self) -> None:
         """Read the record of endpoints and show it."""
+        if not self._furnished:
+            return
         trouble = self.query_one("#trouble", Static)
         try:
             live = self.app.services.endpoints.live()
@@ -224,8 +244,8 @@ class HomeScreen(Screen[None]):
     def _way_chosen(self, event: OptionList.OptionSelected) -> None:
         self.action_way(event.option_id or "")
 
-    @on(DataTable.RowSelected)
-    def _row_chosen(self) -> None:
+    def on_data_table_row_selected(self) -> None:
+        """Open that endpoint."""
         self.action_open()
 
     def action_way(self, way: str) -> None:
@@ -244,5 +264,7 @@ class HomeScreen(Screen[None]):
 
 
 def _machine(instance: Instance) -> Content:
+    from llama_tui.core.money import per_hour
+
     facts = f"  {one_line(instance.id)}  {one_line(instance.instance_type)}  {one_line(instance.status)}  "
     return Content.assemble(facts, (per_hour(instance.price_cents_per_hour), "bold"))
