@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 START_SECONDS = 15.0
@@ -102,11 +103,8 @@ class Sshd:
     def cut(self) -> None:
         """Kill the processes that serve connections, as a lost line does."""
         assert self.process
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
-        )
-        for pid in children.stdout.split():
-            subprocess.run(["kill", "-9", pid])
+        for child in psutil.Process(self.process.pid).children():
+            child.kill()
 
     def stop(self) -> None:
         if self.process:

@@ -113,7 +113,11 @@ def _run(work: Callable[[Services], Coroutine[Any, Any, int | None]]) -> None:
         finally:
             await services.aclose()
 
-    sys.exit(asyncio.run(body()))
+    try:
+        sys.exit(asyncio.run(body()))
+    except KeyboardInterrupt:  # here, as click would make an unexplained failure of it
+        output.tell("interrupted; what runs is shown by: llama-tui ls")
+        sys.exit(130)
 
 
 class _Group(click.Group):
@@ -125,9 +129,6 @@ class _Group(click.Group):
         except LlamaTuiError as error:
             output.tell_error(error)
             sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            output.tell("interrupted; what runs is shown by: llama-tui ls")
-            sys.exit(130)
         except BrokenPipeError:
             # The reader of a pipe has gone (`| head`): not our failure. Keep Python from saying so at its exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

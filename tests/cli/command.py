@@ -1,9 +1,7 @@
-"""The command, as a person runs it in a pipe, and what it leaves running."""
+"""The command, as a person runs it in a pipe."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 UP_SECONDS = 300
 
@@ -21,15 +19,3 @@ class Command:
 
     def __call__(self, *arguments: str) -> str:
         return self.run(*arguments).stdout
-
-
-def processes_in(folder: str) -> list[str]:
-    """Command lines of what runs in an endpoint's folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and os.readlink(entry / "cwd").startswith(folder):
-                found.append((entry / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            continue
-    return found

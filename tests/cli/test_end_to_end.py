@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Command, processes_in
+from tests.cli.command import Command
+from tests.processes import processes_in
 from tests.sshd import Sshd
 
 QUESTION = "The capital of France is"

@@ -14,6 +14,7 @@ import pytest
 
 from llama_tui.practice import process
 from tests.practice.lambda_http import Api, until
+from tests.processes import lives, processes_marked
 
 
 def pid_of(folder: Path) -> int:
@@ -22,14 +23,7 @@ def pid_of(folder: Path) -> int:
 
 def marked(machine: str = "") -> list[int]:
     """Processes that carry the mark of a machine, or of any."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError):
-            if entry.name.isdigit():
-                variables = (entry / "environ").read_bytes().split(b"\0")
-                if any(one.startswith(f"LLAMA_TUI_PRACTICE_MACHINE={machine}".encode()) for one in variables):
-                    found.append(int(entry.name))
-    return found
+    return processes_marked("LLAMA_TUI_PRACTICE_MACHINE", machine)
 
 
 @pytest.fixture
@@ -58,11 +52,3 @@ async def api(folder: Path, key: asyncssh.SSHKey) -> AsyncIterator[Api]:
         pid = pid_of(folder)
         os.kill(pid, signal.SIGTERM)
         await until(lambda: not lives(pid))
-
-
-def lives(pid: int) -> bool:
-    """A process that is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

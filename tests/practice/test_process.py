@@ -17,8 +17,9 @@ import pytest
 
 from llama_tui.core.errors import CloudRefused
 from llama_tui.practice import process
-from tests.practice.conftest import lives, marked, pid_of
+from tests.practice.conftest import marked, pid_of
 from tests.practice.lambda_http import Api, until
+from tests.processes import lives, processes_with
 
 ENSURE = """
 import asyncio, sys
@@ -29,17 +30,7 @@ print(asyncio.run(ensure(Path(sys.argv[1]), linger=0.5, idle=3)).url)
 
 
 def practice_processes(folder: Path) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if (
-                entry.name.isdigit()
-                and f"llama_tui.practice\0{folder}\0".encode() in (entry / "cmdline").read_bytes()
-            ):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
+    return processes_with("llama_tui.practice", str(folder))
 
 
 async def connect(api: Api, instance: dict[str, Any], key: asyncssh.SSHKey) -> asyncssh.SSHClientConnection:

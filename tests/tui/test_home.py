@@ -140,7 +140,9 @@ async def test_one_can_adopt_a_server_by_its_url(services: FakeServices) -> None
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)])
 def test_looks_empty(snap_compare: Any, services: FakeServices, size: tuple[int, int]) -> None:
     async def wait(pilot: Pilot[None]) -> None:
-        await until(pilot, lambda: all(word in said(pilot.app) for word in ("needs your API key", "none yet", "Refresh")))
+        await until(
+            pilot, lambda: all(word in said(pilot.app) for word in ("needs your API key", "none yet", "Refresh"))
+        )
 
     assert snap_compare(LlamaTuiApp(services), terminal_size=size, run_before=wait)
 
