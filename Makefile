@@ -6,7 +6,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint format snapshots bench clean
+.PHONY: demo test check lint format snapshots pictures bench clean
 
 demo: .venv/installed
 	@$(BIN)/llama-tui demo
@@ -30,6 +30,9 @@ format: .venv/installed-dev
 
 snapshots: .venv/installed-dev
 	$(BIN)/pytest tests/tui --snapshot-update
+
+pictures: .venv/installed-dev
+	$(BIN)/python -m tests.pictures
 
 bench: .venv/installed-dev
 	@for bench in tests/bench/bench_*.py; do echo "== $$bench" && $(BIN)/python $$bench; done

@@ -219,7 +219,7 @@ def summary(plan: Plan) -> list[tuple[str, str]]:
     if plan.fit.weights_gib:
         rows.append(("weights", f"{plan.fit.weights_gib:.2f} GiB" + (" per GPU" if kind.gpus else "")))
     if plan.fit.max_model_len:
-        users = f", {plan.fit.max_concurrency:.1f} users at once" if plan.fit.max_concurrency else ""
+        users = f", {int(plan.fit.max_concurrency):,} users at once" if plan.fit.max_concurrency else ""
         rows.append(("context", f"{plan.fit.max_model_len:,} tokens{users}"))
     rows.extend(("note", warning) for warning in plan.warnings)
     return rows
