@@ -184,7 +184,7 @@ class Services:
             return [(one, None) for one in kinds]
         model = find_model(choices.model)
         engine = engine_for(choices.engine, model)
-        return [(one, engine.fit(model, one, choices.profile, choices.max_model_len)) for one in kinds]
+        return [(one, engine.fit(model, one, choices.profile, choices.engine_args)) for one in kinds]
 
     async def plan(self, choices: Choices) -> Plan:
         """Decide everything. Raises UsageError, CloudRefused, HostUnreachable, HostKeyUnknown."""

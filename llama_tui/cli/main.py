@@ -15,91 +15,24 @@ import click
 
 from llama_tui import __version__
 from llama_tui.cli import output
+from llama_tui.cli.options import (
+    ACCEPT,
+    CHOICES,
+    CLOUD,
+    ENGINE,
+    ENGINE_ARGS,
+    HOST,
+    JSON,
+    MODEL,
+    PROFILE,
+    choices_of,
+    engine_args_of,
+)
 from llama_tui.core.errors import LlamaTuiError
-from llama_tui.core.plan import Choices, Limits, OnFailure
+from llama_tui.core.plan import Choices
 
 if TYPE_CHECKING:
     from llama_tui.services import Services
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def _all(*decorators: Decorator) -> Decorator:
-    def apply(function: Callable[..., Any]) -> Callable[..., Any]:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return apply
-
-
-_MODEL = click.option("--model", "-m", default="", help="A name of the catalogue, or ORG/REPO/FILE.gguf.")
-_CLOUD = click.option("--cloud", "-c", default="", help="practice, lambda, ssh or local. [default: practice]")
-_HOST = click.option(
-    "--host", default="", metavar="USER@HOST", help="The machine of the ssh cloud, as you would give it to ssh."
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout, for programs.")
-_ACCEPT = click.option(
-    "--accept-host-key",
-    "accept",
-    default="",
-    metavar="SHA256:…",
-    help="Trust the new machine that shows this host key.",
-)
-_ENGINE = click.option(
-    "--engine", default="", help="vllm or llama.cpp. [default: llama.cpp for a GGUF file, else vllm]"
-)
-_PROFILE = click.option(
-    "--profile", default="", help="Of vllm: current, or guide (Lambda's Llama 3 guide to the letter)."
-)
-
-_CHOICES = _all(
-    _MODEL,
-    _CLOUD,
-    _HOST,
-    click.option("--type", "instance_type", default="", help="Instance type. [default: the cheapest that fits]"),
-    click.option("--region", default="", help="[default: any with capacity]"),
-    _ENGINE,
-    _PROFILE,
-    click.option("--name", "-n", default="", help="What you will call the endpoint. [default: the model's name]"),
-    click.option(
-        "--port", type=int, default=0, help="Of the server on its machine. [default: the first free one from 8000]"
-    ),
-    click.option(
-        "--max-model-len", type=click.IntRange(0), default=0, help="Tokens of context. [default: what fits]"
-    ),
-    click.option("--cap", type=click.FloatRange(0, min_open=True), metavar="USD", help="Limit in dollars."),
-    click.option("--idle", type=click.IntRange(1), metavar="MIN", help="Limit of minutes without a request."),
-    click.option(
-        "--max", "max_hours", type=click.FloatRange(0, min_open=True), metavar="HOURS", help="Limit of hours."
-    ),
-    click.option(
-        "--on-failure",
-        type=click.Choice(["keep", "terminate"]),
-        help="What becomes of a rented machine when setup fails. [default: keep in a terminal, else terminate]",
-    ),
-    _ACCEPT,
-)
-
-
-def _choices(services: Services, given: dict[str, Any]) -> Choices:
-    """The options of one command as Choices; what is not given comes from the settings."""
-    on_failure: OnFailure = given["on_failure"] or ("keep" if sys.stdin.isatty() else "terminate")
-    cloud = given["cloud"] or ("ssh" if given["host"] else services.settings.cloud)
-    return Choices(
-        model=given["model"] or services.model_of(given["name"]) or services.settings.model,
-        cloud=cloud,
-        host=given["host"],
-        instance_type=given["instance_type"],
-        region=given["region"],
-        engine=given["engine"],
-        profile=given["profile"],
-        name=given["name"],
-        port=given["port"],
-        max_model_len=given["max_model_len"],
-        limits=Limits(given["cap"], given["max_hours"], given["idle"]),
-        on_failure=on_failure,
-    )
 
 
 def _run(work: Callable[[Services], Coroutine[Any, Any, int | None]]) -> None:
@@ -179,14 +112,17 @@ def demo(headless: bool) -> None:
 
 
 @main.command()
-@_CLOUD
-@_HOST
-@_MODEL
-@_ENGINE
-@_PROFILE
-@_ACCEPT
-@_JSON
-def types(cloud: str, host: str, model: str, engine: str, profile: str, accept: str, as_json: bool) -> None:
+@CLOUD
+@HOST
+@MODEL
+@ENGINE
+@PROFILE
+@ENGINE_ARGS
+@ACCEPT
+@JSON
+def types(
+    cloud: str, host: str, model: str, engine: str, profile: str, accept: str, as_json: bool, **given: Any
+) -> None:
     """Instance types: price, regions with capacity; with --model also whether it fits, and how much context.
 
     JSON: name description gpus gpu_memory_gib vcpus memory_gib storage_gib price_cents_per_hour architecture
@@ -197,16 +133,16 @@ def types(cloud: str, host: str, model: str, engine: str, profile: str, accept: 
 
     async def work(services: Services) -> None:
         where = cloud or ("ssh" if host else services.settings.cloud)
-        choices = Choices(model=model, cloud=where, host=host, engine=engine, profile=profile)
+        choices = Choices(model, where, host, engine=engine, profile=profile, engine_args=engine_args_of(given))
         await commands.types(services, choices, accept, as_json)
 
     _run(work)
 
 
 @main.command()
-@_CHOICES
+@CHOICES
 @click.option("--script", is_flag=True, help="As one shell script that does the same without llama-tui.")
-@_JSON
+@JSON
 def plan(script: bool, as_json: bool, accept: str, **given: Any) -> None:
     """What `up` with the same options would do, before a cent is spent.
 
@@ -214,14 +150,14 @@ def plan(script: bool, as_json: bool, accept: str, **given: Any) -> None:
     """
     from llama_tui.cli import commands
 
-    _run(lambda services: commands.plan(services, _choices(services, given), accept, script, as_json))
+    _run(lambda services: commands.plan(services, choices_of(services, given), accept, script, as_json))
 
 
 @main.command()
-@_CHOICES
+@CHOICES
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before a machine is rented.")
 @click.option("--verbose", "-v", is_flag=True, help="Show the setup log as it comes.")
-@_JSON
+@JSON
 def up(yes: bool, verbose: bool, as_json: bool, accept: str, **given: Any) -> None:
     """Deploy, and wait until it answers.
 
@@ -232,11 +168,11 @@ def up(yes: bool, verbose: bool, as_json: bool, accept: str, **given: Any) -> No
     """
     from llama_tui.cli import commands
 
-    _run(lambda services: commands.up(services, _choices(services, given), accept, yes, verbose, as_json))
+    _run(lambda services: commands.up(services, choices_of(services, given), accept, yes, verbose, as_json))
 
 
 @main.command()
-@_JSON
+@JSON
 def ls(as_json: bool) -> None:
     """Endpoints and everything in the accounts: state, $/h, spent.
 
@@ -284,7 +220,7 @@ def prompt(
 
 @main.command()
 @click.argument("name")
-@_JSON
+@JSON
 def env(name: str, as_json: bool) -> None:
     """Shell exports for OpenAI clients: `eval "$(llama-tui env demo)"`, beside a running `llama-tui connect demo`.
 
@@ -310,8 +246,8 @@ def connect(name: str) -> None:
 @click.option(
     "--key-stdin", is_flag=True, help="Read the key of a URL from standard input; it goes to the OS keyring."
 )
-@_ACCEPT
-@_JSON
+@ACCEPT
+@JSON
 def attach(target: str, name: str, key_stdin: bool, accept: str, as_json: bool) -> None:
     """Adopt what llama-tui set up on a host from any computer, or an OpenAI-compatible server at a URL."""
     from llama_tui.cli import commands
@@ -322,7 +258,7 @@ def attach(target: str, name: str, key_stdin: bool, accept: str, as_json: bool) 
 @main.command()
 @click.argument("names", nargs=-1, metavar="NAME…")
 @click.option("--all", "everything", is_flag=True, help="All endpoints.")
-@_JSON
+@JSON
 def down(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """End endpoints, prove that they are gone, print the receipts.
 
@@ -334,7 +270,7 @@ def down(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
 
 
 @main.command()
-@_JSON
+@JSON
 def receipts(as_json: bool) -> None:
     """What was spent."""
     from llama_tui.cli import listing
@@ -343,7 +279,7 @@ def receipts(as_json: bool) -> None:
 
 
 @main.command()
-@_JSON
+@JSON
 def doctor(as_json: bool) -> None:
     """What is missing on this computer, each with its fix. Exit 3 when something needed is.
 

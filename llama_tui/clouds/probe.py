@@ -5,6 +5,7 @@ from __future__ import annotations
 from llama_tui.core.errors import PreflightFailed
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.interfaces import Host
+from llama_tui.core.sizing import usable_gib
 from llama_tui.redact import clean
 
 _ASK = r"""
@@ -40,7 +41,7 @@ async def probe(host: Host, name: str, *, systems: tuple[str, ...]) -> InstanceT
         name=name,
         description=f"{made_of}, {memory} GiB, {system} {machine}",
         gpus=len(gpus),
-        gpu_memory_gib=mib / 1024,
+        gpu_memory_gib=usable_gib(mib),
         vcpus=cpus,
         memory_gib=memory,
         storage_gib=disk,

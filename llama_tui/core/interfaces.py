@@ -13,7 +13,7 @@ from llama_tui.core.events import Progress
 from llama_tui.core.instances import Instance, InstanceType, Launch
 from llama_tui.core.models import Model
 from llama_tui.core.plan import Serving, Step
-from llama_tui.core.sizing import Fit
+from llama_tui.core.sizing import EngineArgs, Fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,8 @@ class Engine(Protocol):
         """What the server calls the model in the `model` field of requests and answers."""
         ...
 
-    def fit(self, model: Model, instance_type: InstanceType, profile: str, max_model_len: int) -> Fit:
-        """What the model leaves room for on that machine; `max_model_len` 0 asks for as much as there is."""
+    def fit(self, model: Model, instance_type: InstanceType, profile: str, args: EngineArgs) -> Fit:
+        """What the model leaves room for on that machine; without a `max_model_len` as much context as there is."""
         ...
 
     def steps(self, serving: Serving) -> tuple[Step, ...]:

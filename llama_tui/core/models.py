@@ -20,6 +20,15 @@ class Shape:
     attention_heads: int
     kv_heads: int
     head_dim: int
+    intermediate_size: int
+    vocab_size: int
+    tied: bool = False
+    """The head uses the embeddings' weights."""
+
+    @property
+    def embeddings(self) -> int:
+        """Parameters of embeddings and head."""
+        return self.vocab_size * self.hidden_size * (1 if self.tied else 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +73,11 @@ class Model:
         return self.parameters * 2
 
 
-_8B = Shape(32, 4096, 32, 8, 128)
-_70B = Shape(80, 8192, 64, 8, 128)
-_405B = Shape(126, 16384, 128, 8, 128)
-_1B = Shape(16, 2048, 32, 8, 64)
-_3B = Shape(28, 3072, 24, 8, 128)
+_8B = Shape(32, 4096, 32, 8, 128, 14336, 128_256)
+_70B = Shape(80, 8192, 64, 8, 128, 28672, 128_256)
+_405B = Shape(126, 16384, 128, 8, 128, 53248, 128_256)
+_1B = Shape(16, 2048, 32, 8, 64, 8192, 128_256, tied=True)
+_3B = Shape(28, 3072, 24, 8, 128, 8192, 128_256, tied=True)
 
 
 def _llama(name: str, repo: str, parameters: int, context: int, shape: Shape, since: str) -> tuple[Model, Model]:
@@ -89,7 +98,7 @@ _LIST = (
         "HuggingFaceTB/SmolLM2-135M-Instruct",
         134_515_008,
         8192,
-        Shape(30, 576, 9, 3, 64),
+        Shape(30, 576, 9, 3, 64, 1536, 49_152, tied=True),
         chat=True,
         gguf=Gguf(
             "SmolLM2-135M-Instruct.Q4_1.gguf",

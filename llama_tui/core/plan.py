@@ -11,7 +11,7 @@ from llama_tui.core import money
 from llama_tui.core.errors import UsageError, unknown
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import Model
-from llama_tui.core.sizing import Fit
+from llama_tui.core.sizing import EngineArgs, Fit
 
 if TYPE_CHECKING:
     from llama_tui.core.interfaces import Engine
@@ -60,7 +60,7 @@ class Choices:
     profile: str = ""
     name: str = ""
     port: int = 0
-    max_model_len: int = 0
+    engine_args: EngineArgs = field(default_factory=EngineArgs)
     limits: Limits = field(default_factory=Limits)
     on_failure: OnFailure = "keep"
 
@@ -108,6 +108,7 @@ class Serving:
     model: Model
     instance_type: InstanceType
     fit: Fit
+    engine_args: EngineArgs
     profile: str
     port: int
     rents: bool
@@ -141,7 +142,7 @@ def choose_instance_type(
         if choices.instance_type not in by_name:
             raise unknown("instance type", choices.instance_type, by_name)
         chosen = by_name[choices.instance_type]
-        fit = engine.fit(model, chosen, choices.profile, choices.max_model_len)
+        fit = engine.fit(model, chosen, choices.profile, choices.engine_args)
         if not fit.fits:
             raise UsageError(
                 f"{model.name} does not fit on {chosen.name}: {fit.reason}",
@@ -151,7 +152,7 @@ def choose_instance_type(
     fitting = [
         (one, fit)
         for one in instance_types
-        if (fit := engine.fit(model, one, choices.profile, choices.max_model_len)).fits
+        if (fit := engine.fit(model, one, choices.profile, choices.engine_args)).fits
     ]
     if choices.region:
         fitting = [pair for pair in fitting if choices.region in pair[0].regions] or fitting
@@ -181,7 +182,7 @@ def make_plan(
     known_regions = {region for one in instance_types for region in one.regions}
     if choices.region and choices.region not in known_regions:
         raise unknown("region", choices.region, known_regions)
-    serving = Serving(model, instance_type, fit, choices.profile, choices.port, rents)
+    serving = Serving(model, instance_type, fit, choices.engine_args, choices.profile, choices.port, rents)
     return Plan(
         name=check_name(choices.name or default_name(model)),
         cloud=choices.cloud,

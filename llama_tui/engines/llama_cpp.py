@@ -9,7 +9,7 @@ from llama_tui.core.errors import UsageError
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import Gguf, Model
 from llama_tui.core.plan import Serving, Step
-from llama_tui.core.sizing import Fit
+from llama_tui.core.sizing import EngineArgs, Fit
 from llama_tui.engines import steps
 
 XLLAMACPP = "xllamacpp==2026.10.11549"
@@ -93,17 +93,16 @@ class LlamaCpp:
         """The model's own name."""
         return model.name
 
-    def fit(self, model: Model, instance_type: InstanceType, profile: str, max_model_len: int) -> Fit:
+    def fit(self, model: Model, instance_type: InstanceType, profile: str, args: EngineArgs) -> Fit:
         """What the model leaves of the machine's main memory."""
         if model.gguf is None:
             return Fit(False, f"llama.cpp needs a GGUF file, {model.name} has none here")
-        context = max_model_len or min(model.max_model_len, LONGEST_CONTEXT)
-        return sizing.fit(
+        context = args.max_model_len or min(model.max_model_len, LONGEST_CONTEXT)
+        return sizing.share_out(
             model,
-            memory_gib=instance_type.memory_gib,
-            utilization=UTILIZATION,
-            overhead_gib=OVERHEAD_GIB,
-            max_model_len=context,
+            EngineArgs(max_model_len=context),
+            weights_gib=model.weights_bytes / sizing.GIB,
+            budget_gib=instance_type.memory_gib * UTILIZATION - OVERHEAD_GIB,
         )
 
     def warnings(self, serving: Serving) -> tuple[str, ...]:

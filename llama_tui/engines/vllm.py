@@ -8,7 +8,7 @@ from llama_tui.core import sizing
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import Model
 from llama_tui.core.plan import Serving, Step
-from llama_tui.core.sizing import Fit
+from llama_tui.core.sizing import EngineArgs, Fit
 from llama_tui.engines import steps
 
 GUIDE_PINS = "vllm==0.4.3 huggingface-hub==0.23.2 torch==2.3.0 numpy==1.26.4"
@@ -18,10 +18,7 @@ VLLM = "vllm==0.32.0"
 UV = "uv==0.9.11"
 HUGGINGFACE_HUB = "huggingface-hub==2.4.0"
 
-UTILIZATION = {"guide": 0.90, "current": 0.92}
-"""`--gpu-memory-utilization` that each version has by default (vllm.md §0)."""
-OVERHEAD_GIB = {"guide": 1.8, "current": 2.5}
-"""Activations, CUDA context and (current) CUDA graphs, per GPU (vllm.md §5.2)."""
+RELEASES = {"guide": sizing.V0_4_3, "current": sizing.V0_32_0}
 
 _GPU_CHECK = """
 command -v nvidia-smi >/dev/null || say "this machine has no NVIDIA GPU, and vLLM needs one" "choose another machine"
@@ -29,10 +26,19 @@ nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
 """
 
 
-def _tensor_parallel_size(model: Model, instance_type: InstanceType) -> int:
-    """The most GPUs of the machine over which the attention heads can be split."""
-    heads = model.shape.attention_heads if model.shape else instance_type.gpus
-    return next(n for n in range(instance_type.gpus, 0, -1) if heads % n == 0)
+def _flags(serving: Serving) -> str:
+    """What of the engine's arguments is not as the server has it by itself."""
+    args, fit = serving.engine_args, serving.fit
+    shorter = fit.max_model_len if fit.max_model_len < serving.model.max_model_len else 0
+    flags = {
+        "tensor-parallel-size": fit.tensor_parallel_size if fit.tensor_parallel_size > 1 else 0,
+        "max-model-len": args.max_model_len or shorter,
+        "gpu-memory-utilization": args.gpu_memory_utilization,
+        "dtype": args.dtype,
+        "quantization": args.quantization,
+        "kv-cache-dtype": args.kv_cache_dtype,
+    }
+    return "".join(f" --{name} {value}" for name, value in flags.items() if value)
 
 
 class Vllm:
@@ -45,20 +51,19 @@ class Vllm:
         """The repository, as vLLM calls a model by default."""
         return model.repo_id
 
-    def fit(self, model: Model, instance_type: InstanceType, profile: str, max_model_len: int) -> Fit:
+    def fit(self, model: Model, instance_type: InstanceType, profile: str, args: EngineArgs) -> Fit:
         """What the model leaves of each GPU's memory."""
         if not instance_type.gpus:
             return Fit(False, "vLLM needs a GPU")
         if model.parameters == 0:
             return Fit(False, f"the size of {model.name} is not known")
-        profile = profile or self.profiles[0]
-        return sizing.fit(
+        return sizing.fit_vllm(
             model,
-            memory_gib=instance_type.gpu_memory_gib,
-            tensor_parallel_size=_tensor_parallel_size(model, instance_type),
-            utilization=UTILIZATION[profile],
-            overhead_gib=OVERHEAD_GIB[profile],
-            max_model_len=max_model_len,
+            RELEASES[profile or self.profiles[0]],
+            args,
+            gpu_memory_gib=instance_type.gpu_memory_gib,
+            gpus=instance_type.gpus,
+            card=instance_type.description,
         )
 
     def warnings(self, serving: Serving) -> tuple[str, ...]:
@@ -89,8 +94,7 @@ class Vllm:
         command = (
             f'python3 -m vllm.entrypoints.openai.api_server --host=127.0.0.1 --port="$(cat port)" --model={repo_id}'
         )
-        if serving.fit.tensor_parallel_size > 1:
-            command += f" --tensor-parallel-size {serving.fit.tensor_parallel_size}"
+        command += _flags(serving)
         prepare = f'{activate}\nVLLM_API_KEY="$(cat api_key)"\nexport HF_HUB_OFFLINE=1 VLLM_API_KEY'
         return (
             Step("10-venv", "Make a virtual environment", steps.venv(venv)),
@@ -109,10 +113,7 @@ class Vllm:
     def _current(self, serving: Serving) -> tuple[Step, ...]:
         repo_id = shlex.quote(serving.model.repo_id)
         command = f'venv/bin/vllm serve {repo_id} --host 127.0.0.1 --port "$(cat port)"'
-        if serving.fit.tensor_parallel_size > 1:
-            command += f" --tensor-parallel-size {serving.fit.tensor_parallel_size}"
-        if serving.fit.max_model_len and serving.fit.max_model_len < serving.model.max_model_len:
-            command += f" --max-model-len {serving.fit.max_model_len}"
+        command += _flags(serving)
         prepare = 'VLLM_API_KEY="$(cat api_key)"\nexport HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 VLLM_API_KEY'
         return (
             Step(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llama_tui.core.plan import as_script
+from llama_tui.core.sizing import EngineArgs
 from tests.core.test_plan import plan_of
 
 pytestmark = pytest.mark.shellcheck
@@ -31,7 +32,7 @@ def test_host_scripts(file: Path) -> None:
 )  # fmt: skip
 def test_plans(model: str, profile: str) -> None:
     """`plan --script` of every engine and profile. A venv's `activate` is not followed: it is not there yet."""
-    types = {"llama-3.1-405b": {"max_model_len": 1024}}
+    types = {"llama-3.1-405b": {"engine_args": EngineArgs(max_model_len=1024)}}
     try:
         script = as_script(plan_of(model, profile=profile, **types.get(model, {})))
     except Exception as error:

@@ -229,7 +229,7 @@ class LaunchScreen(Screen[None]):
             engine = engine_for(self.choices.engine, model)
             wanted = self._filters["table"].lower()
             kinds = [one for one in self.kinds if wanted in f"{one.name} {one.description} {one.regions}".lower()]
-            offers = [(one, engine.fit(model, one, self.choices.profile, 0)) for one in kinds]
+            offers = [(one, engine.fit(model, one, self.choices.profile, self.choices.engine_args)) for one in kinds]
             self.table.show(offers, self.choices.instance_type)
             self.choices = replace(self.choices, instance_type=self.table.chosen)
         self._show_plan()
