@@ -20,6 +20,10 @@ _USABLE_GIB = {
 """GiB that the driver reports for a card that is sold as so many GB (vllm.md §5.2; H100 and H200: recordings)."""
 
 
+_COMPUTE_CAPABILITY = {"V100": 7.0, "T4": 7.5, "Quadro RTX": 7.5, "RTX 6000 (24": 7.5, "B200": 10.0, "B300": 10.3}
+"""NVIDIA's number of a card's generation, of those that vLLM treats otherwise; all others here are 8.0 to 9.0."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceType:
     """A kind of machine, with its price and where it can be had now."""
@@ -77,6 +81,11 @@ def gpu_memory_gib(gpu_description: str) -> float:
         if size == gigabytes and name in card:
             return usable
     return gigabytes * 0.96
+
+
+def compute_capability(gpu_description: str) -> float:
+    """The card's generation as NVIDIA counts it (vllm.md §6.1)."""
+    return next((number for name, number in _COMPUTE_CAPABILITY.items() if name in gpu_description), 8.0)
 
 
 def with_regions(instance_type: InstanceType, regions: tuple[str, ...]) -> InstanceType:

@@ -220,7 +220,8 @@ def summary(plan: Plan) -> list[tuple[str, str]]:
     if plan.fit.weights_gib:
         rows.append(("weights", f"{plan.fit.weights_gib:.2f} GiB" + (" per GPU" if kind.gpus else "")))
     if plan.fit.max_model_len:
-        users = f", {int(plan.fit.max_concurrency):,} users at once" if plan.fit.max_concurrency else ""
+        count = int(plan.fit.max_concurrency)
+        users = f", {count:,} user{'' if count == 1 else 's'} at once" if count else ""
         rows.append(("context", f"{plan.fit.max_model_len:,} tokens{users}"))
     rows.extend(("note", warning) for warning in plan.warnings)
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from llama_tui.core import sizing
-from llama_tui.core.instances import InstanceType
+from llama_tui.core.instances import InstanceType, compute_capability
 from llama_tui.core.models import Model
 from llama_tui.core.plan import Serving, Step
 from llama_tui.core.sizing import EngineArgs, Fit
@@ -19,6 +19,10 @@ UV = "uv==0.9.11"
 HUGGINGFACE_HUB = "huggingface-hub==2.4.0"
 
 RELEASES = {"guide": sizing.V0_4_3, "current": sizing.V0_32_0}
+CAPABILITIES = {"0.4.3": (7.0, 9.0), "0.32.0": (7.5, 12.1)}
+"""Compute capabilities that each release has code for (vllm.md §6.1)."""
+BFLOAT16_SINCE = 8.0
+"""Compute capability; older GPUs refuse Llama's own dtype (vllm.md §3)."""
 
 _GPU_CHECK = """
 command -v nvidia-smi >/dev/null || say "this machine has no NVIDIA GPU, and vLLM needs one" "choose another machine"
@@ -29,12 +33,13 @@ nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
 def _flags(serving: Serving) -> str:
     """What of the engine's arguments is not as the server has it by itself."""
     args, fit = serving.engine_args, serving.fit
+    generation = compute_capability(serving.instance_type.description)
     shorter = fit.max_model_len if fit.max_model_len < serving.model.max_model_len else 0
     flags = {
         "tensor-parallel-size": fit.tensor_parallel_size if fit.tensor_parallel_size > 1 else 0,
         "max-model-len": args.max_model_len or shorter,
         "gpu-memory-utilization": args.gpu_memory_utilization,
-        "dtype": args.dtype,
+        "dtype": args.dtype or ("half" if generation < BFLOAT16_SINCE else ""),
         "quantization": args.quantization,
         "kv-cache-dtype": args.kv_cache_dtype,
     }
@@ -57,9 +62,14 @@ class Vllm:
             return Fit(False, "vLLM needs a GPU")
         if model.parameters == 0:
             return Fit(False, f"the size of {model.name} is not known")
+        release = RELEASES[profile or self.profiles[0]]
+        generation, (oldest, newest) = compute_capability(instance_type.description), CAPABILITIES[release.version]
+        if not oldest <= generation <= newest:
+            needs = f"{oldest} or newer" if generation < oldest else f"{newest} or older"
+            return Fit(False, f"vLLM {release.version} needs compute capability {needs}, this is {generation}")
         return sizing.fit_vllm(
             model,
-            RELEASES[profile or self.profiles[0]],
+            release,
             args,
             gpu_memory_gib=instance_type.gpu_memory_gib,
             gpus=instance_type.gpus,

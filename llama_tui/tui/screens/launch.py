@@ -13,11 +13,10 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Input, OptionList, Static
-from textual.widgets.option_list import Option
 
 from llama_tui.core.errors import HostKeyUnknown, LlamaTuiError, as_told
 from llama_tui.core.instances import InstanceType
-from llama_tui.core.models import MODELS, Model, find_model
+from llama_tui.core.models import Model, find_model
 from llama_tui.core.plan import Choices, Plan, default_name, make_plan
 from llama_tui.core.sizing import GIB
 from llama_tui.engines import ENGINES, engine_for
@@ -25,14 +24,13 @@ from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.screens.confirm import ConfirmScreen
 from llama_tui.tui.screens.questions import before_launch
 from llama_tui.tui.widgets.instance_table import InstanceTable, context
+from llama_tui.tui.widgets.model_list import ModelList
 from llama_tui.tui.widgets.plan_view import PlanView
 from llama_tui.tui.widgets.status_header import StatusHeader, one_line
 
 ANSWER_SECONDS = 90.0
 """How long a cloud, or a machine of one's own, may take to say what it has."""
 
-WIDE = 110
-"""From this width of the terminal on the list of models has their sizes beside them, as `-wide` in app.py."""
 TITLES = {
     "practice": "Practice: nothing is rented",
     "lambda": "Lambda Cloud: rented by the minute",
@@ -67,7 +65,7 @@ class LaunchScreen(Screen[None]):
         Binding("escape", "back", "Back", id="launch-back", tooltip="Leave the field, then go back to Home"),
     ]
     app = getters.app(LlamaTuiApp)
-    models = getters.query_one("#models", OptionList)
+    models = getters.query_one(ModelList)
     table = getters.query_one(InstanceTable)
     view = getters.query_one(PlanView)
     named = getters.query_one("#name", Input)
@@ -99,7 +97,7 @@ class LaunchScreen(Screen[None]):
             yield Input(id="name", compact=True, max_length=32, select_on_focus=True)
         with Horizontal(id="middle"):
             with Vertical(id="left"):
-                yield OptionList(id="models", compact=True, markup=False)
+                yield ModelList(id="models")
                 yield Static(id="about")
             with Vertical(id="right"):
                 yield InstanceTable(id="table")
@@ -181,19 +179,7 @@ class LaunchScreen(Screen[None]):
         return find_model(self.choices.model)
 
     def _show_models(self, chosen: str) -> None:
-        wanted = self._filters["models"].lower()
-        found = [model for model in MODELS.values() if wanted in f"{model.name} {model.repo_id}".lower()]
-        if not found and wanted:
-            try:
-                found = [find_model(self._filters["models"])]
-            except LlamaTuiError:
-                found = []
-        self.models.set_options(
-            [Option(_model_row(model, wide=self.app.size.width >= WIDE), id=_typed(model)) for model in found]
-        )
-        names = [_typed(model) for model in found]
-        if names:
-            self.models.highlighted = names.index(chosen) if chosen in names else 0
+        self.models.show(self._filters["models"], chosen)
 
     @on(OptionList.OptionHighlighted, "#models")
     def _model_highlighted(self, event: OptionList.OptionHighlighted) -> None:
@@ -398,15 +384,3 @@ class LaunchScreen(Screen[None]):
         if action in ("launch", "script"):
             return self.planned is not None or None
         return True
-
-
-def _typed(model: Model) -> str:
-    """How a person would type this model."""
-    return model.name if model.name in MODELS or model.gguf is None else f"{model.repo_id}/{model.gguf.file}"
-
-
-def _model_row(model: Model, *, wide: bool) -> Content:
-    if not wide:
-        return Content(one_line(model.name))
-    size = f"{model.weights_bytes / GIB:.1f}" if model.weights_bytes else "?"
-    return Content.assemble(f"{one_line(model.name):<24}", (f"{size:>6}G", "$text-muted"))
