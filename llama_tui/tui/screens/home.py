@@ -176,7 +176,7 @@ class HomeScreen(Screen[None]):
 
     def action_refresh_accounts(self) -> None:
         """Ask the accounts again."""
-        self.run_worker(self._ask_accounts, group="accounts", exclusive=True, exit_on_error=False)
+        self.run_worker(self._ask_accounts(), group="accounts", exclusive=True, exit_on_error=False)
 
     async def _ask_accounts(self) -> None:
         services = self.app.services
