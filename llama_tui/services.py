@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama_tui import credentials
+from llama_tui.core.advice import Offer, offers_of
 from llama_tui.core.errors import UsageError, unknown
 from llama_tui.core.events import Emit
-from llama_tui.core.instances import Instance, InstanceType
+from llama_tui.core.instances import Instance
 from llama_tui.core.interfaces import Address, Cloud
 from llama_tui.core.models import MODELS, Model, find_model
 from llama_tui.core.plan import Choices, Plan, check_name, default_name, make_plan
-from llama_tui.core.sizing import Fit
 from llama_tui.endpoints import Endpoint, Endpoints, Source
 from llama_tui.engines import engine_for
 from llama_tui.jobs.reach import Server
@@ -176,15 +176,14 @@ class Services:
 
     # ---- plan
 
-    async def types(self, choices: Choices) -> list[tuple[InstanceType, Fit | None]]:
-        """Instance types of a cloud, cheapest first, each with what the chosen model leaves room for."""
+    async def types(self, choices: Choices) -> list[Offer]:
+        """Instance types of a cloud, cheapest first, each with what it would be for the chosen model."""
         kinds = await self.cloud(choices.cloud, choices.host).instance_types()
         kinds.sort(key=lambda one: (one.price_cents_per_hour, one.name))
         if not choices.model:
-            return [(one, None) for one in kinds]
+            return [Offer(one) for one in kinds]
         model = find_model(choices.model)
-        engine = engine_for(choices.engine, model)
-        return [(one, engine.fit(model, one, choices.profile, choices.engine_args)) for one in kinds]
+        return offers_of(kinds, model, engine_for(choices.engine, model), choices.profile, choices.engine_args)
 
     async def plan(self, choices: Choices) -> Plan:
         """Decide everything. Raises UsageError, CloudRefused, HostUnreachable, HostKeyUnknown."""

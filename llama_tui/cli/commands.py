@@ -13,11 +13,10 @@ import click
 
 from llama_tui.cli import output
 from llama_tui.core import money
+from llama_tui.core.advice import Offer
 from llama_tui.core.errors import HostKeyUnknown, HostUnreachable, LlamaTuiError, StillThere, UsageError
 from llama_tui.core.events import Event, Output, Said, TextDelta
-from llama_tui.core.instances import InstanceType
 from llama_tui.core.plan import Choices, Plan, as_script, summary
-from llama_tui.core.sizing import Fit
 from llama_tui.endpoints import Endpoint, Source
 from llama_tui.redact import Secret, clean
 from llama_tui.services import Services
@@ -52,20 +51,25 @@ def _says_practice(cloud: str) -> None:
 
 async def types(services: Services, choices: Choices, accept: str, as_json: bool) -> None:
     """Instance types as a table."""
-    kinds = await _vouched(services, accept, lambda: services.types(choices))
+    offers = await _vouched(services, accept, lambda: services.types(choices))
     if as_json:
-        for kind, fit in kinds:
-            output.result_json({**output.as_json(kind), "fit": output.as_json(fit)})
+        for one in offers:
+            facts = output.as_json(one)
+            output.result_json({**facts.pop("kind"), **facts})
         return
     _says_practice(choices.cloud)
-    head = ["type", "$/h", "GPUs", "GiB each", "vCPU", "RAM", "disk", "regions with capacity"]
-    rows = [head + (["fits", "context", "users"] if choices.model else [])]
-    rows += [_type_row(kind, fit) for kind, fit in kinds]
-    output.table(rows, right=frozenset({1, 2, 3, 4, 5, 6, 9, 10}))
+    if choices.model:
+        head = ["type", "$/h", "GPUs", "GiB each", "context", "users", "minutes", "$ to answer", "regions", ""]
+        output.table([head, *map(_offer_row, offers)], right=frozenset(range(1, 9)))
+        output.tell("minutes and dollars to the first answer are estimates; a boot may take three times as long")
+    else:
+        head = ["type", "$/h", "GPUs", "GiB each", "vCPU", "RAM", "disk", "regions with capacity"]
+        output.table([head, *map(_type_row, offers)], right=frozenset(range(1, 7)))
 
 
-def _type_row(kind: InstanceType, fit: Fit | None) -> list[str]:
-    row = [
+def _type_row(offer: Offer) -> list[str]:
+    kind = offer.kind
+    return [
         kind.name,
         money.dollars(kind.price_cents_per_hour / 100) if kind.price_cents_per_hour else "-",
         str(kind.gpus or "-"),
@@ -75,15 +79,22 @@ def _type_row(kind: InstanceType, fit: Fit | None) -> list[str]:
         str(kind.storage_gib),
         ", ".join(kind.regions) or "-",
     ]
-    if fit is None:
-        return row
-    if not fit.fits:
-        return [*row, f"no: {fit.reason}", "-", "-"]
+
+
+def _offer_row(offer: Offer) -> list[str]:
+    fit, first = offer.fit, offer.first_answer
+    row = _type_row(offer)[:4]
+    if not fit or not fit.fits or not first:
+        return [*row, "no", "-", "-", "-", str(len(offer.kind.regions)), fit.reason if fit else ""]
+    notes = ["the cheapest that fits"] * offer.suggested + ["the guide's choice"] * offer.guides_choice
     return [
         *row,
-        "yes",
         f"{fit.max_model_len:,}" if fit.max_model_len else "?",
-        f"{fit.max_concurrency:.0f}" if fit.max_concurrency else "?",
+        f"{int(fit.max_concurrency):,}" if fit.max_concurrency else "?",
+        f"{first.minutes:.0f}",
+        money.dollars(first.usd),
+        str(len(offer.kind.regions) or ("none free" if offer.kind.price_cents_per_hour else "-")),
+        ", ".join(notes),
     ]
 
 

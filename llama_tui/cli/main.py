@@ -127,7 +127,7 @@ def types(
 
     JSON: name description gpus gpu_memory_gib vcpus memory_gib storage_gib price_cents_per_hour architecture
     regions fit{fits reason tensor_parallel_size weights_gib kv_cache_gib kv_cache_tokens max_model_len
-    max_concurrency}
+    max_concurrency} first_answer{minutes usd} guides_choice suggested
     """
     from llama_tui.cli import commands
 

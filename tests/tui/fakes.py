@@ -14,6 +14,7 @@ from typing import Any
 from textual.app import App
 from textual.pilot import Pilot
 
+from llama_tui.core.advice import Offer, offers_of
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.core.events import Emit, InstanceChanged, Output, Progress, Said, StepFinished, StepStarted
 from llama_tui.core.instances import Instance, InstanceType
@@ -21,7 +22,6 @@ from llama_tui.core.interfaces import Address
 from llama_tui.core.models import find_model
 from llama_tui.core.money import Receipt, cost_usd, minutes_between
 from llama_tui.core.plan import Choices, Plan, make_plan
-from llama_tui.core.sizing import Fit
 from llama_tui.endpoints import Endpoint, Endpoints, Source
 from llama_tui.engines import engine_for
 from llama_tui.jobs.reach import Server
@@ -100,15 +100,15 @@ class FakeServices:
     def _types_of(self, cloud: str) -> list[InstanceType]:
         return TYPES if cloud in ("practice", "lambda") else [THIS_COMPUTER]
 
-    async def types(self, choices: Choices) -> list[tuple[InstanceType, Fit | None]]:
+    async def types(self, choices: Choices) -> list[Offer]:
         if self.types_error:
             raise self.types_error
         kinds = self._types_of(choices.cloud)
         if not choices.model:
-            return [(one, None) for one in kinds]
+            return [Offer(one) for one in kinds]
         model = find_model(choices.model)
         engine = engine_for(choices.engine, model)
-        return [(one, engine.fit(model, one, choices.profile, choices.engine_args)) for one in kinds]
+        return offers_of(kinds, model, engine, choices.profile, choices.engine_args)
 
     async def plan(self, choices: Choices) -> Plan:
         if self.plan_error:

@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Input, OptionList, Static
 
+from llama_tui.core.advice import offers_of
 from llama_tui.core.errors import HostKeyUnknown, LlamaTuiError, as_told
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import Model, find_model
@@ -146,7 +147,7 @@ class LaunchScreen(Screen[None]):
         everything = Choices(model="", cloud=self.choices.cloud, host=self.choices.host)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                self.kinds = [kind for kind, _ in await self.app.services.types(everything)]
+                self.kinds = [one.kind for one in await self.app.services.types(everything)]
         except HostKeyUnknown as error:
             self._ask_host_key(error)
             self._trouble = error
@@ -215,7 +216,7 @@ class LaunchScreen(Screen[None]):
             engine = engine_for(self.choices.engine, model)
             wanted = self._filters["table"].lower()
             kinds = [one for one in self.kinds if wanted in f"{one.name} {one.description} {one.regions}".lower()]
-            offers = [(one, engine.fit(model, one, self.choices.profile, self.choices.engine_args)) for one in kinds]
+            offers = offers_of(kinds, model, engine, self.choices.profile, self.choices.engine_args)
             self.table.show(offers, self.choices.instance_type)
             self.choices = replace(self.choices, instance_type=self.table.chosen)
         self._show_plan()
@@ -236,8 +237,8 @@ class LaunchScreen(Screen[None]):
         else:
             offer = self.table.offer(self.choices.instance_type)
             try:
-                if offer and not offer[1].fits:
-                    said = f"✕ {self.model.name} does not fit on {offer[0].name}: {offer[1].reason}\n"
+                if offer and offer.fit and not offer.fit.fits:
+                    said = f"✕ {self.model.name} does not fit on {offer.kind.name}: {offer.fit.reason}\n"
                     said += "choose another machine, or a smaller model"
                 else:
                     plan = self._plan()
@@ -274,7 +275,7 @@ class LaunchScreen(Screen[None]):
     def action_region(self) -> None:
         """The next region that has the chosen machine; after the last one any."""
         offer = self.table.offer(self.choices.instance_type)
-        ways = ["", *(offer[0].regions if offer else ())]
+        ways = ["", *(offer.kind.regions if offer else ())]
         region = ways[(ways.index(self.choices.region) + 1) % len(ways)] if self.choices.region in ways else ""
         self.choices = replace(self.choices, region=region)
         self._show_plan()

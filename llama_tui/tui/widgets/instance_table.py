@@ -8,20 +8,27 @@ from rich.console import JustifyMethod
 from rich.text import Text
 from textual.widgets import DataTable
 
-from llama_tui.core.instances import InstanceType
-from llama_tui.core.sizing import Fit
+from llama_tui.core.advice import Offer
+from llama_tui.core.money import dollars
 from llama_tui.tui.widgets.status_header import one_line
 
-Offer = tuple[InstanceType, Fit]
-
 WIDE = 84
-"""From this width on the table shows memory, GPUs and users too."""
+"""From this width on the table shows memory, GPUs, users and the way to the first answer too."""
+
+WIDE_ONLY = frozenset({"GPU", "memory", "users", "1st answer", "costs"})
+NUMBERS = frozenset({"$/h", "memory", "context", "users", "1st answer", "costs"})
 
 
 def by_use(offers: list[Offer]) -> list[Offer]:
     """What can be had and fits first, then what fits, then the rest; each by price."""
     return sorted(
-        offers, key=lambda one: (not one[1].fits, not one[0].regions, one[0].price_cents_per_hour, one[0].name)
+        offers,
+        key=lambda one: (
+            not (one.fit and one.fit.fits),
+            not one.kind.regions,
+            one.kind.price_cents_per_hour,
+            one.kind.name,
+        ),
     )
 
 
@@ -44,6 +51,8 @@ class InstanceTable(DataTable[Text]):
         "memory",
         "context",
         "users",
+        "1st answer",
+        "costs",
         "where",
     )
 
@@ -53,15 +62,15 @@ class InstanceTable(DataTable[Text]):
 
     def show(self, offers: list[Offer], chosen: str) -> None:
         """Show these offers, with the cursor on a type; on the first where that is not there."""
-        self._offers = {kind.name: (kind, fit) for kind, fit in by_use(offers)}
+        self._offers = {one.kind.name: one for one in by_use(offers)}
         wide = self.size.width >= WIDE
         self.clear(columns=True)
         for heading in self.HEADINGS:
-            if wide or heading not in ("GPU", "memory", "users"):
-                side: JustifyMethod = "right" if heading in ("$/h", "memory", "context", "users") else "left"
+            if wide or heading not in WIDE_ONLY:
+                side: JustifyMethod = "right" if heading in NUMBERS else "left"
                 self.add_column(Text(heading, justify=side), key=heading)
-        for name, (kind, fit) in self._offers.items():
-            self.add_row(*_row(kind, fit, wide=wide), key=name)
+        for name, offer in self._offers.items():
+            self.add_row(*_row(offer, wide=wide), key=name)
         if chosen in self._offers:
             self.move_cursor(row=list(self._offers).index(chosen))
 
@@ -81,9 +90,11 @@ class InstanceTable(DataTable[Text]):
         return self._offers.get(name)
 
 
-def _row(kind: InstanceType, fit: Fit, *, wide: bool) -> list[Text]:
+def _row(offer: Offer, *, wide: bool) -> list[Text]:
+    kind, fit, first = offer.kind, offer.fit, offer.first_answer
+    assert fit and first
     style = "" if fit.fits and kind.regions else "dim"
-    name = Text(one_line(kind.name), style)
+    name = Text(one_line(kind.name) + (" ★" if offer.guides_choice else ""), style)
     price = Text(f"{kind.price_cents_per_hour / 100:.2f}", style, justify="right")
     tokens = Text(context(fit.max_model_len) if fit.fits else "no", style, justify="right")
     if not wide:
@@ -91,8 +102,10 @@ def _row(kind: InstanceType, fit: Fit, *, wide: bool) -> list[Text]:
         where = (count or "none free") if fit.fits else "too small"
         return [name, price, tokens, Text(one_line(where), style)]
     memory = f"{kind.gpu_memory_gib:.0f} GiB" if kind.gpus else f"{kind.memory_gib} GiB RAM"
-    users = f"{fit.max_concurrency:.0f}" if fit.max_concurrency else ""
-    where = (", ".join(kind.regions) or "none free now") if fit.fits else fit.reason
+    users = f"{int(fit.max_concurrency)}" if fit.max_concurrency else ""
+    notes = ["cheapest that fits"] * offer.suggested + ["★ the guide's choice"] * offer.guides_choice
+    regions = ", ".join(kind.regions) if len(kind.regions) < 3 else f"{len(kind.regions)} regions"
+    where = " · ".join([regions or "none free now", *notes]) if fit.fits else fit.reason
     return [
         name,
         price,
@@ -100,5 +113,7 @@ def _row(kind: InstanceType, fit: Fit, *, wide: bool) -> list[Text]:
         Text(memory, style, justify="right"),
         tokens,
         Text(users, style, justify="right"),
+        Text(f"{first.minutes:.0f} min" if fit.fits else "", style, justify="right"),
+        Text(dollars(first.usd) if fit.fits else "", style, justify="right"),
         Text(one_line(where), style),
     ]
