@@ -6,9 +6,12 @@ Where a tool for a real part is missing, its tests are left out with the way to 
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.processes import processes_in
 
 pytest_plugins = ["tests.sshd"]
 
@@ -42,6 +45,14 @@ def away_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     monkeypatch.setenv("PIP_CACHE_DIR", PIP_CACHE)
     return home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests start they also end: no server of theirs may run on."""
+    yield
+    left = processes_in(str(tmp_path_factory.getbasetemp()))
+    assert not left, f"still running: {left}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -68,6 +68,7 @@ def test_connect_holds_an_endpoint_open_through_a_cut_line(llama_tui: Command, s
     finally:
         held.kill()
         held.wait()
+        llama_tui("down", "box")
 
 
 def test_env_of_an_endpoint_that_is_not_there(llama_tui: Command) -> None:

@@ -152,6 +152,7 @@ async def test_what_cannot_be_shown_to_be_gone_is_not_said_to_be(
     assert "may still run at $0.20/h" in caught.value.sentence
     assert services.endpoints.receipts() == []
     assert services.endpoints.find("demo").state == "ending"
+    monkeypatch.undo()  # so that the machine can be ended after the test
 
 
 async def test_what_others_run_is_shown_and_never_ended(services: Services) -> None:
