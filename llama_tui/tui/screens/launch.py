@@ -23,7 +23,7 @@ from llama_tui.core.sizing import GIB
 from llama_tui.engines import ENGINES, engine_for
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.screens.confirm import ConfirmScreen
-from llama_tui.tui.screens.questions import before_launch
+from llama_tui.tui.screens.questions import before_launch, of_host_key
 from llama_tui.tui.widgets.instance_table import InstanceTable, context
 from llama_tui.tui.widgets.model_list import ModelList
 from llama_tui.tui.widgets.plan_view import PlanView
@@ -164,12 +164,7 @@ class LaunchScreen(Screen[None]):
                 self.app.services.host_keys().pin(error.known_hosts_line)
                 self.action_reload()
 
-        facts = [
-            ("machine", error.host),
-            ("host key", error.fingerprint),
-            ("compare", "on the machine: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"),
-        ]
-        asked = f"{one_line(error.host)} is not known yet. Is this its host key?"
+        asked, facts = of_host_key(error)
         self.app.push_screen(ConfirmScreen(asked, facts, yes="It is"), answered)
 
     # ---- showing

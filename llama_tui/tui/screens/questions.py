@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llama_tui.core.errors import HostKeyUnknown
 from llama_tui.core.money import dollars, per_hour
 from llama_tui.core.plan import Plan
 from llama_tui.endpoints import Endpoint
@@ -9,6 +10,15 @@ from llama_tui.redact import clean
 from llama_tui.tui.widgets.status_header import now
 
 Details = list[tuple[str, str]]
+
+
+def of_host_key(error: HostKeyUnknown) -> tuple[str, Details]:
+    """Whether a machine is the one that was meant."""
+    return f"{clean(error.host)} is not known yet. Is this its host key?", [
+        ("machine", error.host),
+        ("host key", error.fingerprint),
+        ("compare", "on the machine: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"),
+    ]
 
 
 def before_end(endpoint: Endpoint) -> tuple[str, Details]:

@@ -245,18 +245,14 @@ class SetupScreen(Screen[None]):
 
     def _ask_host_key(self, error: HostKeyUnknown) -> None:
         from llama_tui.tui.screens.confirm import ConfirmScreen
+        from llama_tui.tui.screens.questions import of_host_key
 
         def answered(yes: bool | None) -> None:
             if yes:
                 self.app.services.host_keys().pin(error.known_hosts_line)
                 self.action_go_on()
 
-        facts = [
-            ("machine", error.host),
-            ("host key", error.fingerprint),
-            ("compare", "on the machine: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"),
-        ]
-        asked = f"{one_line(error.host)} is not known yet. Is this its host key?"
+        asked, facts = of_host_key(error)
         self.app.push_screen(ConfirmScreen(asked, facts, yes="It is"), answered)
 
     def action_log(self) -> None:
