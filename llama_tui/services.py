@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llama_tui import credentials
 from llama_tui.core.advice import Offer, offers_of
@@ -20,7 +20,7 @@ from llama_tui.core.errors import UsageError, unknown
 from llama_tui.core.events import Emit
 from llama_tui.core.instances import Instance
 from llama_tui.core.interfaces import Address, Cloud
-from llama_tui.core.models import MODELS, Model, find_model
+from llama_tui.core.models import MODELS, Model, find_model, is_known, model_of_config
 from llama_tui.core.plan import Choices, Plan, check_name, default_name, make_plan
 from llama_tui.endpoints import Endpoint, Endpoints, Source
 from llama_tui.engines import engine_for
@@ -29,8 +29,10 @@ from llama_tui.jobs.rent import Patience
 from llama_tui.redact import Secret
 
 if TYPE_CHECKING:
+    from llama_tui.clouds.lambda_cloud import LambdaCloud
     from llama_tui.core.money import Receipt
     from llama_tui.hosts.host_keys import HostKeys
+    from llama_tui.jobs.preflight import Check
     from llama_tui.settings import Settings
 
 CLOUDS: dict[str, str] = {
@@ -63,9 +65,9 @@ def _config_file() -> Path:
 
 def _as_chosen(model: Model) -> str:
     """How a person would choose this model again."""
-    if model.name in MODELS or model.gguf is None:
+    if model.name in MODELS:
         return model.name
-    return f"{model.repo_id}/{model.gguf.file}"
+    return f"{model.repo_id}/{model.gguf.file}" if model.gguf else model.repo_id
 
 
 @dataclass
@@ -75,6 +77,8 @@ class Services:
     state: Path = field(default_factory=_state_folder)
     config: Path = field(default_factory=_config_file)
     _clouds: dict[tuple[str, str], Cloud] = field(default_factory=dict, repr=False)
+    _models: dict[str, Model] = field(default_factory=dict, repr=False)
+    """What was read of Hugging Face repositories."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -136,7 +140,7 @@ class Services:
         launches: float,
         name: str = "lambda",
         ssh_config: Path | None = None,
-    ) -> Cloud:
+    ) -> LambdaCloud:
         from llama_tui.clouds.lambda_cloud import LambdaCloud
         from llama_tui.clouds.pace import Pace
         from llama_tui.clouds.ssh_key import SshKey
@@ -174,6 +178,64 @@ class Services:
         asked = ["practice"] if (self.state / "practice" / "practice.json").exists() else []
         return asked + (["lambda"] if credentials.find("lambda") else [])
 
+    # ---- before
+
+    async def try_credential(self, service: credentials.Service, secret: Secret) -> str:
+        """Whether a key or token works, in one sentence. Raises CredentialRejected, CloudRefused, HubUnreachable."""
+        if service == "hf":
+            from llama_tui import hub
+
+            return f"valid; it is {await hub.whoami(secret)}'s"
+        cloud = self._lambda(secret, self.settings.lambda_.api_url, calls=1.05, launches=13.0)
+        try:
+            machines = len(await cloud.instances())
+            types = sum(bool(kind.regions) for kind in await cloud.instance_types())
+        finally:
+            await cloud.aclose()
+        return f"valid; {machines} machine{'' if machines == 1 else 's'} running; {types} types with capacity"
+
+    async def preflight(self, choices: Choices) -> list[Check]:
+        """Whether a deploy can succeed, at no cost (jobs/preflight.py)."""
+        from llama_tui import hub
+        from llama_tui.jobs.preflight import Wanted, preflight
+
+        async def ssh_key() -> str:
+            cloud: Any = self.cloud(choices.cloud)
+            return str(await cloud.ssh_key_state())
+
+        return await preflight(
+            Wanted(
+                choices=choices,
+                cloud=lambda: self.cloud(choices.cloud, choices.host),
+                model=lambda: self.model(choices.model),
+                engine=lambda model: engine_for(choices.engine, model),
+                hub=hub,
+                hf_token=await asyncio.to_thread(credentials.find, "hf"),
+                ssh_key=ssh_key if choices.cloud in ("lambda", "practice") else None,
+                image_family=self.settings.lambda_.image_family if choices.cloud == "lambda" else "",
+            )
+        )
+
+    async def model(self, name: str) -> Model:
+        """The model of a name of the catalogue, a GGUF file, or any Hugging Face repository, by its config.json.
+
+        Raises:
+            UsageError: nothing is called that, or it is no Llama-like model.
+            PreflightFailed: the repository is not there, or may not be read with this token.
+        """
+        if is_known(name):
+            return find_model(name)
+        if name not in self._models:
+            from llama_tui import hub
+
+            repo = await hub.look_at(name, await asyncio.to_thread(credentials.find, "hf"))
+            if not repo.config:
+                await hub.check_access(name, credentials.find("hf"))
+            self._models[name] = model_of_config(
+                name, repo.config, parameters=repo.parameters, weights_bytes=repo.weights_bytes, gated=repo.gated
+            )
+        return self._models[name]
+
     # ---- plan
 
     async def types(self, choices: Choices) -> list[Offer]:
@@ -182,12 +244,12 @@ class Services:
         kinds.sort(key=lambda one: (one.price_cents_per_hour, one.name))
         if not choices.model:
             return [Offer(one) for one in kinds]
-        model = find_model(choices.model)
+        model = await self.model(choices.model)
         return offers_of(kinds, model, engine_for(choices.engine, model), choices.profile, choices.engine_args)
 
     async def plan(self, choices: Choices) -> Plan:
         """Decide everything. Raises UsageError, CloudRefused, HostUnreachable, HostKeyUnknown."""
-        model = find_model(choices.model)
+        model = await self.model(choices.model)
         engine = engine_for(choices.engine, model)
         if choices.host and choices.cloud != "ssh":
             raise UsageError(

@@ -15,6 +15,7 @@ from llama_tui.cli import output
 from llama_tui.core import money
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.core.instances import GONE, Instance
+from llama_tui.core.plan import Choices
 from llama_tui.endpoints import Endpoint
 from llama_tui.services import Services
 
@@ -151,6 +152,22 @@ async def receipts(services: Services, as_json: bool) -> None:
     output.table(rows, right=frozenset({4, 5}))
     spent = sum(one.usd for one in kept if one.cloud != "practice")
     output.tell(f"spent in all: about {money.dollars(spent)} (practice is not counted)")
+
+
+STATE_SIGNS = {"ok": "✓", "failed": "✕", "unknown": "?", "note": "!"}
+
+
+async def check(services: Services, choices: Choices, as_json: bool) -> int:
+    """Look whether a deploy can succeed."""
+    checks = await services.preflight(choices)
+    for one in checks:
+        if as_json:
+            output.result_json(output.as_json(one))
+            continue
+        output.result(f"{STATE_SIGNS[one.state]} {one.what}: {one.detail}")
+        if one.fix and one.state != "ok":
+            output.result(f"    {one.fix}")
+    return 3 if any(one.state == "failed" for one in checks) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,6 +279,52 @@ def receipts(as_json: bool) -> None:
 
 
 @main.command()
+@CHOICES
+@JSON
+def check(as_json: bool, accept: str, **given: Any) -> None:
+    """Whether `up` with the same options can succeed: at no cost, in seconds, each line with its fix.
+
+    Key, token, this repository's licence, size against GPU and disk, capacity, ssh key, image, limits. Exit 3 when
+    one has failed.
+
+    JSON: what state(ok failed unknown note) detail fix
+    """
+    from llama_tui.cli import listing
+
+    _run(lambda services: listing.check(services, choices_of(services, given), as_json))
+
+
+@main.command()
+@click.argument("service", type=click.Choice(["lambda", "hf"]))
+@click.option("--stdin", "from_stdin", is_flag=True, help="Read it from standard input.")
+@click.option(
+    "--keep",
+    type=click.Choice(["keyring", "file"]),
+    help="Where. [default: the OS keyring; asks where there is none]",
+)
+def login(service: str, from_stdin: bool, keep: str | None) -> None:
+    """Check a Lambda API key or a Hugging Face token, and keep it in the OS keyring.
+
+    The environment (LAMBDA_API_KEY, HF_TOKEN) is always used first; hf's own login is found by itself.
+    """
+    from llama_tui.cli import tokens
+
+    name: Any = service
+    where: Any = keep or ""
+    _run(lambda services: tokens.login(services, name, from_stdin, where))
+
+
+@main.command()
+@click.argument("service", type=click.Choice(["lambda", "hf"]))
+def logout(service: str) -> None:
+    """Forget a key or token that `login` has kept."""
+    from llama_tui.cli import tokens
+
+    name: Any = service
+    _run(lambda services: tokens.logout(name))
+
+
+@main.command()
 @JSON
 def doctor(as_json: bool) -> None:
     """What is missing on this computer, each with its fix. Exit 3 when something needed is.

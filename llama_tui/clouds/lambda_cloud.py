@@ -273,6 +273,14 @@ class LambdaCloud:
             (await self._api.request("POST", "ssh-keys", GeneratedKey, what=what, body={"name": name})).private_key
         )
 
+    async def ssh_key_state(self) -> str:
+        """What there is of our key on both sides; nothing is added."""
+        line = await asyncio.to_thread(self._ssh_key.public)
+        for key in await self.ssh_keys():
+            if same_key(key.public_key or "") == same_key(line):
+                return f"{self._ssh_key.private} opens it; the account has it as {key.name}"
+        return f"{self._ssh_key.private} opens it; it is added to the account at the launch, as {self._ssh_key.name}"
+
     async def _ssh_key_name(self) -> str:
         """The account's name for our key, which is added where it is missing."""
         line = await asyncio.to_thread(self._ssh_key.public)

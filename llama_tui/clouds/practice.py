@@ -66,6 +66,11 @@ class PracticeCloud:
         """End a pretend machine."""
         await self._ask(lambda cloud: cloud.terminate(id))
 
+    async def ssh_key_state(self) -> str:
+        """What there is of our key on both sides."""
+        cloud: Any = await self._cloud()
+        return str(await cloud.ssh_key_state())
+
     @asynccontextmanager
     async def connect(self, instance: Instance) -> AsyncIterator[Host]:
         """Reach a pretend machine by real SSH."""

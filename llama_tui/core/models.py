@@ -6,7 +6,9 @@ Shapes are those of each repository's config.json; sizes are parameters x 2 byte
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from llama_tui.core.errors import UsageError, unknown
 
@@ -29,6 +31,13 @@ class Shape:
     def embeddings(self) -> int:
         """Parameters of embeddings and head."""
         return self.vocab_size * self.hidden_size * (1 if self.tied else 2)
+
+    @property
+    def parameters(self) -> int:
+        """All parameters of a Llama of this shape."""
+        attention = self.hidden_size * self.head_dim * 2 * (self.attention_heads + self.kv_heads)
+        norms = self.hidden_size * (2 * self.layers + 1)
+        return self.embeddings + norms + self.layers * (attention + 3 * self.hidden_size * self.intermediate_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +129,55 @@ _LIST = (
 MODELS: dict[str, Model] = {model.name: model for model in _LIST}
 """Name → model. Add a model here: one entry, and every table, plan and screen has it."""
 
+
+def model_of_config(
+    repo_id: str, config: Mapping[str, Any], *, parameters: int = 0, weights_bytes: int = 0, gated: bool = False
+) -> Model:
+    """The model of any repository, by its config.json as Hugging Face's LlamaConfig has it.
+
+    `parameters` and `weights_bytes` are those of its safetensors; 0: counted from the shape.
+
+    Raises:
+        UsageError: the config is not that of a decoder whose memory can be foreseen.
+    """
+    read = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    assert isinstance(read, dict | Mapping)
+    try:
+        heads, hidden = int(read["num_attention_heads"]), int(read["hidden_size"])
+        shape = Shape(
+            layers=int(read["num_hidden_layers"]),
+            hidden_size=hidden,
+            attention_heads=heads,
+            kv_heads=int(read.get("num_key_value_heads") or heads),
+            head_dim=int(read.get("head_dim") or hidden // heads),
+            intermediate_size=int(read["intermediate_size"]),
+            vocab_size=int(read["vocab_size"]),
+            tied=bool(config.get("tie_word_embeddings", read.get("tie_word_embeddings", False))),
+        )
+        context = int(read.get("max_position_embeddings") or 0)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise UsageError(
+            f"the config.json of {repo_id} is not that of a model whose memory can be foreseen: {error}",
+            "serve it with --max-model-len, or choose a Llama-like model",
+        ) from error
+    name = re.sub(r"[^a-z0-9.]+", "-", repo_id.rsplit("/", 1)[-1].lower()).strip("-")
+    count = parameters or (weights_bytes // 2) or shape.parameters
+    return Model(
+        name, repo_id, count, context, shape, gated, chat="instruct" in name or "chat" in name, since_vllm="0.5.3"
+    )
+
+
 _GGUF_PATH = re.compile(r"^([\w.-]+/[\w.-]+)[:/]([\w./-]+\.gguf)$")
+
+
+_REPO_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+
+
+def is_known(name: str) -> bool:
+    """Whether `find_model` can say what it is: it is not a repository that must be looked at first."""
+    wanted = name.strip()
+    listed = {key.lower() for model in _LIST for key in (model.name, model.repo_id)}
+    return wanted.lower() in listed or not _REPO_ID.match(wanted)
 
 
 def find_model(name: str) -> Model:
