@@ -65,6 +65,8 @@ def _config_file() -> Path:
 
 def _as_chosen(model: Model) -> str:
     """How a person would choose this model again."""
+    if model.folder:
+        return model.folder
     if model.name in MODELS:
         return model.name
     return f"{model.repo_id}/{model.gguf.file}" if model.gguf else model.repo_id

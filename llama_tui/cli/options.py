@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llama_tui.core.plan import Choices, Limits, OnFailure
+from llama_tui.core.plan import Choices, Extras, Limits, OnFailure
 from llama_tui.core.sizing import BYTES, QUANTIZED, EngineArgs
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ def _all(*decorators: Decorator) -> Decorator:
     return apply
 
 
-MODEL = click.option("--model", "-m", default="", help="A name of the catalogue, or ORG/REPO/FILE.gguf.")
+MODEL = click.option(
+    "--model",
+    "-m",
+    default="",
+    help="A name of the catalogue, ORG/REPO/FILE.gguf, or a folder on the machine: /… or ~/….",
+)
 CLOUD = click.option("--cloud", "-c", default="", help="practice, lambda, ssh or local. [default: practice]")
 HOST = click.option(
     "--host", default="", metavar="USER@HOST", help="The machine of the ssh cloud, as you would give it to ssh."
@@ -65,6 +70,22 @@ ENGINE_ARGS = _all(
 )
 """What decides about memory; with vllm handed to the server as it is."""
 
+EXTRAS = _all(
+    click.option(
+        "--venv",
+        default="",
+        metavar="PATH",
+        help="An environment on the machine that has the engine. [default: make one]",
+    ),
+    click.option(
+        "--serve-arg", multiple=True, metavar="ARG", help="One more word for the server: --serve-arg=--enforce-eager."
+    ),
+    click.option(
+        "--serve-env", multiple=True, metavar="NAME=VALUE", help="One more variable for the server; no secrets."
+    ),
+)
+"""What is handed to the server as it is."""
+
 CHOICES = _all(
     MODEL,
     CLOUD,
@@ -78,6 +99,7 @@ CHOICES = _all(
         "--port", type=int, default=0, help="Of the server on its machine. [default: the first free one from 8000]"
     ),
     ENGINE_ARGS,
+    EXTRAS,
     click.option("--cap", type=click.FloatRange(0, min_open=True), metavar="USD", help="Limit in dollars."),
     click.option("--idle", type=click.IntRange(1), metavar="MIN", help="Limit of minutes without a request."),
     click.option(
@@ -119,6 +141,7 @@ def choices_of(services: Services, given: dict[str, Any]) -> Choices:
         name=given["name"],
         port=given["port"],
         engine_args=engine_args_of(given),
+        extras=Extras(given["venv"].rstrip("/"), tuple(given["serve_arg"]), tuple(given["serve_env"])),
         limits=Limits(given["cap"], given["max_hours"], given["idle"]),
         on_failure=on_failure,
     )

@@ -60,7 +60,7 @@ class Model:
     name: str
     """What a person types, and what the server calls it in the `model` field unless the profile says otherwise."""
     repo_id: str
-    """Hugging Face repository."""
+    """Hugging Face repository; of a folder its last part."""
     parameters: int
     max_model_len: int
     """Tokens of context that it was made for."""
@@ -73,6 +73,8 @@ class Model:
     """Set: llama.cpp can serve it."""
     since_vllm: str = "0.4.3"
     """The first vLLM that loads it: Llama 3.1 and newer want rope type `llama3` (vllm.md §0)."""
+    folder: str = ""
+    """Set: the checkpoint lies in this folder of the machine, `/…` or `~/…`; nothing is downloaded."""
 
     @property
     def weights_bytes(self) -> int:
@@ -181,7 +183,7 @@ def is_known(name: str) -> bool:
 
 
 def find_model(name: str) -> Model:
-    """The model of a catalogue name, a repository id, or ORG/REPO/FILE.gguf.
+    """The model of a catalogue name, a repository id, ORG/REPO/FILE.gguf, or a folder on the machine.
 
     Raises:
         UsageError: nothing is called that; the nearest name is in the hint.
@@ -192,6 +194,8 @@ def find_model(name: str) -> Model:
     by_lower = {key.lower(): model for model in _LIST for key in (model.name, model.repo_id)}
     if model := by_lower.get(wanted.lower()):
         return model
+    if wanted.startswith(("/", "~/")):
+        return _in_folder(wanted)
     if found := _GGUF_PATH.match(wanted):
         repo_id, file = found.groups()
         if ".." in file.split("/"):
@@ -199,3 +203,12 @@ def find_model(name: str) -> Model:
         stem = file.rsplit("/", 1)[-1].removesuffix(".gguf")
         return Model(stem.lower(), repo_id, 0, 0, None, chat=True, gguf=Gguf(file))
     raise unknown("model", wanted, MODELS)
+
+
+def _in_folder(path: str) -> Model:
+    """A checkpoint in a folder of the machine: what it holds is known there only."""
+    folder = path.rstrip("/")
+    name = folder.rsplit("/", 1)[-1].lstrip("~")
+    if not name or "\n" in folder:
+        raise UsageError(f"{path!r} is not a folder with a model", "name the folder that holds its config.json")
+    return Model(name.lower(), name, 0, 0, None, chat=True, folder=folder)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ALWAYS = 90
 """Steps from this number on are cheap and run at every start: they bring the server up and wait for it."""
 
+_ENVIRONMENT = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*=[^\n]*$")
 _NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
 
 
@@ -48,6 +49,18 @@ OnFailure = Literal["keep", "terminate"]
 
 
 @dataclass(frozen=True, slots=True)
+class Extras:
+    """What a person adds to the server, handed through as it is. Written into plan and manifest: never a secret."""
+
+    venv: str = ""
+    """An environment that is already on the machine, `/…` or `~/…`; empty: one is made."""
+    serve_args: tuple[str, ...] = ()
+    """More of the server's command line, a word each; they stand last, and so win."""
+    serve_env: tuple[str, ...] = ()
+    """More of the server's environment, `NAME=VALUE` each."""
+
+
+@dataclass(frozen=True, slots=True)
 class Choices:
     """What a person chose. Empty: the plan decides."""
 
@@ -61,6 +74,8 @@ class Choices:
     name: str = ""
     port: int = 0
     engine_args: EngineArgs = field(default_factory=EngineArgs)
+    extras: Extras = field(default_factory=Extras)
+    filesystem: str = ""
     limits: Limits = field(default_factory=Limits)
     on_failure: OnFailure = "keep"
 
@@ -89,6 +104,9 @@ class Plan:
     """The machine is launched for this endpoint, and ends with it."""
     steps: tuple[Step, ...]
     warnings: tuple[str, ...] = ()
+    extras: Extras = field(default_factory=Extras)
+    filesystem: str = ""
+    """A filesystem of the cloud's that is attached at launch; it keeps weights, environment and compile cache."""
 
     @property
     def directory(self) -> str:
@@ -112,6 +130,8 @@ class Serving:
     profile: str
     port: int
     rents: bool
+    extras: Extras = field(default_factory=Extras)
+    filesystem: str = ""
 
 
 def check_name(name: str) -> str:
@@ -129,6 +149,24 @@ def default_name(model: Model) -> str:
     return re.sub(r"[^a-z0-9]+", "-", model.name.lower()).strip("-")[:32].strip("-")
 
 
+def check_extras(extras: Extras) -> Extras:
+    """Raises UsageError where one of them cannot be meant."""
+    if extras.venv and not extras.venv.startswith(("/", "~/")):
+        raise UsageError(f"{extras.venv} is not a path on the machine", "write --venv /… or --venv ~/…")
+    for given in extras.serve_env:
+        if not _ENVIRONMENT.match(given):
+            raise UsageError(f"{given!r} is no variable with a value", "write --serve-env NAME=VALUE")
+    return extras
+
+
+def _fit(choices: Choices, model: Model, kind: InstanceType, engine: Engine) -> Fit:
+    """What the engine says; on a machine without GPU an environment of one's own may hold a build for CPUs."""
+    fit = engine.fit(model, kind, choices.profile, choices.engine_args)
+    if not fit.fits and not fit.weights_gib and choices.extras.venv and not kind.gpus:
+        return Fit(True, max_model_len=choices.engine_args.max_model_len)
+    return fit
+
+
 def choose_instance_type(
     choices: Choices, model: Model, instance_types: list[InstanceType], engine: Engine
 ) -> tuple[InstanceType, Fit]:
@@ -142,18 +180,14 @@ def choose_instance_type(
         if choices.instance_type not in by_name:
             raise unknown("instance type", choices.instance_type, by_name)
         chosen = by_name[choices.instance_type]
-        fit = engine.fit(model, chosen, choices.profile, choices.engine_args)
+        fit = _fit(choices, model, chosen, engine)
         if not fit.fits:
             raise UsageError(
                 f"{model.name} does not fit on {chosen.name}: {fit.reason}",
                 "see: llama-tui types --model " + model.name,
             )
         return chosen, fit
-    fitting = [
-        (one, fit)
-        for one in instance_types
-        if (fit := engine.fit(model, one, choices.profile, choices.engine_args)).fits
-    ]
+    fitting = [(one, fit) for one in instance_types if (fit := _fit(choices, model, one, engine)).fits]
     if choices.region:
         fitting = [pair for pair in fitting if choices.region in pair[0].regions] or fitting
     if not fitting:
@@ -182,7 +216,17 @@ def make_plan(
     known_regions = {region for one in instance_types for region in one.regions}
     if choices.region and choices.region not in known_regions:
         raise unknown("region", choices.region, known_regions)
-    serving = Serving(model, instance_type, fit, choices.engine_args, choices.profile, choices.port, rents)
+    serving = Serving(
+        model,
+        instance_type,
+        fit,
+        choices.engine_args,
+        choices.profile,
+        choices.port,
+        rents,
+        check_extras(choices.extras),
+        choices.filesystem,
+    )
     return Plan(
         name=check_name(choices.name or default_name(model)),
         cloud=choices.cloud,
@@ -200,6 +244,8 @@ def make_plan(
         rents=rents,
         steps=engine.steps(serving),
         warnings=engine.warnings(serving),
+        extras=choices.extras,
+        filesystem=choices.filesystem,
     )
 
 
@@ -209,7 +255,7 @@ def summary(plan: Plan) -> list[tuple[str, str]]:
     where = {"ssh": plan.host, "local": "this computer"}.get(plan.cloud, f"{kind.name} ({kind.description})")
     rows = [
         ("name", plan.name),
-        ("model", f"{plan.model.name} ({plan.model.repo_id})"),
+        ("model", f"{plan.model.name} ({plan.model.folder or plan.model.repo_id})"),
         ("machine", where),
         ("engine", f"{plan.engine} {plan.profile}".strip()),
     ]
@@ -219,10 +265,20 @@ def summary(plan: Plan) -> list[tuple[str, str]]:
         rows.append(("if setup fails", f"{plan.on_failure} the machine"))
     if plan.fit.weights_gib:
         rows.append(("weights", f"{plan.fit.weights_gib:.2f} GiB" + (" per GPU" if kind.gpus else "")))
+    else:
+        rows.append(("memory", "whether it fits is not known before the server has read the model"))
     if plan.fit.max_model_len:
         count = int(plan.fit.max_concurrency)
         users = f", {count:,} user{'' if count == 1 else 's'} at once" if count else ""
         rows.append(("context", f"{plan.fit.max_model_len:,} tokens{users}"))
+    if plan.extras.venv:
+        rows.append(("environment", plan.extras.venv))
+    if plan.extras.serve_args:
+        rows.append(("server flags", shlex.join(plan.extras.serve_args)))
+    if plan.extras.serve_env:
+        rows.append(("server env", shlex.join(plan.extras.serve_env)))
+    if plan.filesystem:
+        rows.append(("filesystem", plan.filesystem))
     rows.extend(("note", warning) for warning in plan.warnings)
     return rows
 
@@ -231,7 +287,8 @@ def as_script(plan: Plan) -> str:
     """The steps as one shell script that does the same without llama-tui."""
     lines = [
         "#!/bin/sh",
-        f"# {plan.model.repo_id} with {plan.engine} {plan.profile}".rstrip() + ", as llama-tui would set it up.",
+        f"# {plan.model.folder or plan.model.repo_id} with {plan.engine} {plan.profile}".rstrip()
+        + ", as llama-tui would set it up.",
         *(f"# Note: {warning}" for warning in plan.warnings),
         "set -eu",
         f"mkdir -p ~/{shlex.quote(plan.directory)} && cd ~/{shlex.quote(plan.directory)}",

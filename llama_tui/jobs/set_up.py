@@ -13,6 +13,7 @@ import re
 import shlex
 import tarfile
 import time
+from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
@@ -215,6 +216,7 @@ class _Watching:
         self._step = ""
         self._said = ""
         self._last = ""
+        self._lines: deque[str] = deque(maxlen=200)
 
     def close(self) -> None:
         for copy in (self._setup, self._server):
@@ -267,22 +269,32 @@ class _Watching:
         if event := events_of(line):
             if isinstance(event, StepStarted):
                 self._step, self._said = event.id, ""
+                self._lines.clear()
             self._emit(event)
         elif line.startswith("llama-tui: "):
             self._said = line
         elif line.strip() and not line.startswith("==="):
             self._last = line.strip()
+            self._lines.append(line.removeprefix("weights: "))
 
     def failure(self, exit_status: int) -> SetupFailed | PreflightFailed:
         """The error of a run that ended badly: what the step said, or why the server died, or its last line."""
         name = self.endpoint.name
         see = f"read it all: llama-tui logs {name} --source setup"
+        said = _SAID.match(self._said)
+        what, next_thing = (said.group(1).strip(), (said.group(2) or see).strip()) if said else ("", see)
+        if what and exit_status == 3:
+            return PreflightFailed(what, next_thing)
+        if not self._step.startswith("9"):
+            for line in self._lines:  # pip and the Hub's client fail in words that the server has too
+                self._reader.read(line)
         cause = self._reader.cause()
         if self._step.startswith("9") and cause:
             return SetupFailed(
                 f"the server died: {cause.sentence}", cause.hint or f"read it all: llama-tui logs {name}"
             )
-        if said := _SAID.match(self._said):
-            kind = PreflightFailed if exit_status == 3 else SetupFailed
-            return kind(said.group(1).strip(), (said.group(2) or see).strip())
+        if cause:
+            return SetupFailed(f"{what or f'step {self._step} failed'}: {cause.sentence}", cause.hint or next_thing)
+        if what:
+            return SetupFailed(what, next_thing)
         return SetupFailed(f"step {self._step} failed: {self._last or f'exit status {exit_status}'}", see)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llama_tui.core.plan import as_script
+from llama_tui.core.plan import Extras, as_script
 from llama_tui.core.sizing import EngineArgs
 from tests.core.test_plan import plan_of
 
@@ -40,3 +40,15 @@ def test_plans(model: str, profile: str) -> None:
             raise
         return
     shellcheck("--shell=sh", "--exclude=SC1091", "-", script=script)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{"filesystem": "my-data"}, {"extras": Extras("~/my venv", ("--a", "b c"), ("A=b c",))}],
+    ids=["filesystem", "extras"],
+)
+@pytest.mark.parametrize("model", ["llama-3-8b", "~/my models/Llama"])
+def test_what_is_handed_through(model: str, chosen: dict) -> None:
+    """Names and paths that a person gives stay words. Each step is looked at as it runs: a script of its own."""
+    for step in plan_of(model, engine="vllm", instance_type="gpu_1x_a10", **chosen).steps:
+        shellcheck("--shell=sh", "-", script=step.script)
