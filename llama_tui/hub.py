@@ -6,8 +6,10 @@ The only module that knows huggingface_hub (libraries.md §3). Everything there 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,6 +18,8 @@ from llama_tui.core.errors import CredentialRejected, LlamaTuiError, PreflightFa
 from llama_tui.redact import Secret
 
 T = TypeVar("T")
+HUB_SECONDS = 10.0
+"""How long one answer may take."""
 CONFIG_LIMIT = 1_000_000
 """Bytes of a config.json that are read at the most."""
 
@@ -39,16 +43,16 @@ class Repo:
     """Its config.json; empty where there is none, or where the licence must be accepted first."""
 
 
-async def whoami(token: Secret, *, timeout: float = 10.0) -> str:
+async def whoami(token: Secret) -> str:
     """The user that a token belongs to. Raises CredentialRejected, HubUnreachable."""
 
     def ask() -> str:
-        return str(_api(token, timeout).whoami()["name"])
+        return str(_api(token).whoami()["name"])
 
     return await _asked(ask, "")
 
 
-async def check_access(repo_id: str, token: Secret | None, *, timeout: float = 10.0) -> None:
+async def check_access(repo_id: str, token: Secret | None) -> None:
     """Whether this token may download this repository.
 
     Raises:
@@ -56,45 +60,43 @@ async def check_access(repo_id: str, token: Secret | None, *, timeout: float = 1
         CredentialRejected: the token is not valid.
         HubUnreachable: Hugging Face does not answer.
     """
-    await _asked(lambda: _api(token, timeout).auth_check(repo_id), repo_id)
+    await _asked(lambda: _api(token).auth_check(repo_id), repo_id)
 
 
-async def commit(repo_id: str, token: Secret | None, *, revision: str = "", timeout: float = 10.0) -> str:
+async def commit(repo_id: str, token: Secret | None, *, revision: str = "") -> str:
     """The commit that a revision (empty: the main branch) is at. Raises as `check_access`."""
 
     def ask() -> str:
-        return str(_api(token, timeout).model_info(repo_id, revision=revision or None, timeout=timeout).sha or "")
+        return str(_api(token).model_info(repo_id, revision=revision or None, timeout=HUB_SECONDS).sha or "")
 
     return await _asked(ask, repo_id, revision)
 
 
-async def look_at(repo_id: str, token: Secret | None, *, revision: str = "", timeout: float = 10.0) -> Repo:
+async def look_at(repo_id: str, token: Secret | None, *, revision: str = "") -> Repo:
     """What is in a repository, at a revision (empty: its main branch). Raises as `check_access`."""
 
     def ask() -> Repo:
-        api = _api(token, timeout)
-        info = api.model_info(repo_id, revision=revision or None, files_metadata=True, timeout=timeout)
+        api = _api(token)
+        info = api.model_info(repo_id, revision=revision or None, files_metadata=True, timeout=HUB_SECONDS)
         weights = [
             one.size or 0
             for one in info.siblings or ()
             if one.rfilename.endswith(".safetensors") and not one.rfilename.startswith("original/")
         ]
         total = info.safetensors.total if info.safetensors else 0
-        return Repo(
-            repo_id, bool(info.gated), info.sha or "", total, sum(weights), _config(repo_id, info.sha, token, timeout)
-        )
+        return Repo(repo_id, bool(info.gated), info.sha or "", total, sum(weights), _config(repo_id, info.sha, token))
 
     return await _asked(ask, repo_id, revision)
 
 
-def _config(repo_id: str, revision: str | None, token: Secret | None, timeout: float) -> dict[str, Any]:
+def _config(repo_id: str, revision: str | None, token: Secret | None) -> dict[str, Any]:
     """config.json; empty where it may not or cannot be read: that is told by other checks."""
     import httpx2
 
     url = f"{_endpoint()}/{repo_id}/resolve/{revision or 'main'}/config.json"
     headers = {"authorization": f"Bearer {token.reveal()}"} if token else {}
     try:
-        answer = httpx2.get(url, headers=headers, timeout=timeout, follow_redirects=True)
+        answer = httpx2.get(url, headers=headers, timeout=HUB_SECONDS, follow_redirects=True)
         read = json.loads(answer.raise_for_status().content[:CONFIG_LIMIT])
     except (httpx2.HTTPError, ValueError):  # gated, missing, broken: the other checks say which
         return {}
@@ -105,8 +107,17 @@ def _endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
 
-def _api(token: Secret | None, timeout: float) -> Any:
-    # Read once, when the library is loaded: no stray token, no telemetry, no look for updates.
+_loading = threading.Lock()
+
+
+def _api(token: Secret | None) -> Any:
+    with _loading:  # two threads at once would load it by halves
+        return _library().HfApi(endpoint=_endpoint(), token=token.reveal() if token else False)
+
+
+@functools.cache
+def _library() -> Any:
+    """huggingface_hub, told once: no stray token, no telemetry, no look for updates, no endless wait."""
     os.environ.setdefault("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
@@ -115,11 +126,11 @@ def _api(token: Secret | None, timeout: float) -> Any:
 
     def client() -> Any:
         made = _http.default_client_factory()
-        made.timeout = timeout
+        made.timeout = HUB_SECONDS
         return made
 
     huggingface_hub.set_client_factory(client)
-    return huggingface_hub.HfApi(endpoint=_endpoint(), token=token.reveal() if token else False)
+    return huggingface_hub
 
 
 async def _asked(ask: Callable[[], T], repo_id: str, revision: str = "") -> T:

@@ -57,4 +57,4 @@ async def test_silence_is_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None
     """A Hub that does not answer: nothing is known, and that is said."""
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(hub.HubUnreachable, match="does not answer"):
-        await hub.whoami(Secret(GOOD), timeout=1)
+        await hub.whoami(Secret(GOOD))
