@@ -182,6 +182,10 @@ class Services:
 
     # ---- before
 
+    def forget_clouds(self) -> None:
+        """Build the clients of clouds anew when they are needed: a key has changed."""
+        self._clouds.clear()
+
     async def try_credential(self, service: credentials.Service, secret: Secret) -> str:
         """Whether a key or token works, in one sentence. Raises CredentialRejected, CloudRefused, HubUnreachable."""
         if service == "hf":

@@ -16,12 +16,12 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
-from textual.theme import Theme
 from textual.worker import Worker
 
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.redact import clean
 from llama_tui.tui.messages import JobEnded, JobEvent
+from llama_tui.tui.theme import THEME
 
 if TYPE_CHECKING:
     # What a first frame does not show is loaded after it.
@@ -32,38 +32,6 @@ if TYPE_CHECKING:
     from llama_tui.services import Services
     from llama_tui.tui.deploys import Deploy
 
-THEME = Theme(
-    name="llama",
-    primary="#d9a441",
-    secondary="#7fb0c9",
-    accent="#d9a441",
-    success="#8fbf7f",
-    warning="#e5b567",
-    error="#e8746a",
-    foreground="#d8dde6",
-    background="#11151b",
-    surface="#161b23",
-    panel="#1e2530",
-    dark=True,
-    variables={
-        "footer-key-foreground": "#d9a441",
-        "footer-description-foreground": "#9aa5b4",
-        "footer-background": "#11151b",
-        "block-cursor-background": "#2c3b50",
-        "block-cursor-foreground": "#ffffff",
-        "block-cursor-text-style": "bold",
-        "block-cursor-blurred-background": "#1e2530",
-        "block-cursor-blurred-foreground": "#d8dde6",
-        "block-cursor-blurred-text-style": "none",
-        "scrollbar": "#2c3644",
-        "scrollbar-hover": "#3a4758",
-        "scrollbar-active": "#d9a441",
-        "scrollbar-background": "#11151b",
-        "scrollbar-background-hover": "#11151b",
-        "scrollbar-background-active": "#11151b",
-        "scrollbar-corner-color": "#11151b",
-    },
-)
 WARN_SECONDS = 12.0
 """How long a notification of trouble stays."""
 CLEAN_UP_SECONDS = 10.0
@@ -271,8 +239,30 @@ class LlamaTuiApp(App[None]):
                 from llama_tui.tui.screens.endpoint_url import EndpointUrlScreen
 
                 self.push_screen(EndpointUrlScreen(), self._open_adopted)
+            case "lambda":
+                self.run_worker(self._open_lambda(), group="open-lambda", exclusive=True, exit_on_error=False)
             case _:
                 self._open_launch(way)
+
+    async def _open_lambda(self) -> None:
+        """To the machines; without a key to the place where one is entered."""
+        from llama_tui import credentials
+
+        if await asyncio.to_thread(credentials.find, "lambda"):
+            self._open_launch("lambda")
+        else:
+            self.action_credentials()
+
+    def action_credentials(self) -> None:
+        """Keys and tokens; the accounts are asked anew when something changed."""
+        from llama_tui.tui.screens.credentials import CredentialsScreen
+
+        def left(changed: bool | None) -> None:
+            refresh = getattr(self.screen, "action_refresh_accounts", None)
+            if changed and refresh:
+                refresh()
+
+        self.push_screen(CredentialsScreen(), left)
 
     def _launch_on(self, host: str | None) -> None:
         if host is not None:

@@ -24,6 +24,7 @@ from llama_tui.core.money import Receipt, cost_usd, minutes_between
 from llama_tui.core.plan import Choices, Plan, make_plan
 from llama_tui.endpoints import Endpoint, Endpoints, Source
 from llama_tui.engines import engine_for
+from llama_tui.jobs.preflight import Check
 from llama_tui.jobs.reach import Server
 from llama_tui.redact import Secret
 from llama_tui.settings import Settings
@@ -69,6 +70,9 @@ class FakeServices:
         self.account_error: LlamaTuiError | None = None
         self.secrets_error: LlamaTuiError | None = None
         self.attach_error: LlamaTuiError | None = None
+        self.credential_error: LlamaTuiError | None = None
+        self.checks: list[Check] = []
+        self.tried: list[tuple[str, str]] = []
         self.machines: list[Instance] = []
         self.accounts: list[str] = []
         self.address = Address("http://127.0.0.1:9")
@@ -109,6 +113,18 @@ class FakeServices:
         model = find_model(choices.model)
         engine = engine_for(choices.engine, model)
         return offers_of(kinds, model, engine, choices.profile, choices.engine_args)
+
+    def forget_clouds(self) -> None:
+        """Nothing is kept here."""
+
+    async def try_credential(self, service: str, secret: Secret) -> str:
+        if self.credential_error:
+            raise self.credential_error
+        self.tried.append((service, secret.reveal()))
+        return "valid; 0 machines running; 11 types with capacity" if service == "lambda" else "valid; it is lee's"
+
+    async def preflight(self, choices: Choices) -> list[Check]:
+        return self.checks
 
     async def plan(self, choices: Choices) -> Plan:
         if self.plan_error:

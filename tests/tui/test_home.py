@@ -25,7 +25,7 @@ async def deployed(services: FakeServices, model: str = "smollm2-135m", cloud: s
 async def test_opens_with_nothing_configured(services: FakeServices) -> None:
     """No endpoint, no key, no network: four ways in, and what is still to be given."""
     async with LlamaTuiApp(services).run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, lambda: "needs your API key: set LAMBDA_API_KEY" in said(pilot.app))
+        await until(pilot, lambda: "needs your API key: choose this to enter it" in said(pilot.app))
         text = said(pilot.app)
         for way in ("Practice", "Lambda Cloud", "My own machine", "An endpoint URL"):
             assert way in text

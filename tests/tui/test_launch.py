@@ -17,6 +17,12 @@ from llama_tui.tui.screens.setup import SetupScreen
 from tests.tui.fakes import FakeServices, said, until
 
 
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one the way to Lambda leads to where one is entered (test_credentials.py)."""
+    monkeypatch.setenv("LAMBDA_API_KEY", "secret_of_the_tests")
+
+
 async def ready(pilot: Pilot[Any]) -> LaunchScreen:
     await until(pilot, lambda: isinstance(pilot.app.screen, LaunchScreen) and pilot.app.screen.planned is not None)
     screen = pilot.app.screen

@@ -61,6 +61,7 @@ class HomeScreen(Screen[None]):
         ),
         Binding("3,m", "way('own')", "My own machine", id="own", show=False, tooltip="By SSH, or this computer"),
         Binding("4,u", "way('url')", "An endpoint URL", id="url", show=False, tooltip="A server somebody else runs"),
+        Binding("k", "app.credentials", "Keys", id="keys", tooltip="Keys and tokens: Lambda, Hugging Face"),
         Binding("tab", "app.focus_next", "Switch", id="switch", tooltip="Between the ways and the endpoints"),
         Binding("r", "refresh_accounts", "Refresh", id="refresh", tooltip="Ask the accounts again"),
         Binding("q", "app.leave", "Quit", id="home-quit", tooltip="Leave the app; asks first when something runs"),
@@ -89,7 +90,7 @@ class HomeScreen(Screen[None]):
         options = []
         for way, (key, name, what) in WAYS.items():
             if way == "lambda" and not self._lambda_key:
-                what = "needs your API key: set LAMBDA_API_KEY, then start again"
+                what = "needs your API key: choose this to enter it"
             prompt = Content.assemble((f" {key} ", "bold $text-primary"), f" {name:<17}", (what, "$text-muted"))
             options.append(Option(prompt, id=way))
         return options

@@ -47,6 +47,7 @@ class LaunchScreen(Screen[None]):
         Binding(
             "f5,ctrl+l", "launch", "Launch", id="launch", key_display="F5", tooltip="Start this plan; asks first"
         ),
+        Binding("p", "preflight", "Check", id="preflight", tooltip="Can it succeed? Looks at no cost"),
         Binding("s", "script", "Script", id="script", tooltip="The plan as the shell script that it is"),
         Binding(
             "e", "engine", "Engine", id="engine", tooltip="The next engine and profile for this model", show=False
@@ -288,6 +289,12 @@ class LaunchScreen(Screen[None]):
         self.set_class(self.view.script, "-script")
         self.view.focus() if self.view.script else self.models.focus()
 
+    def action_preflight(self) -> None:
+        """Look whether this plan can succeed."""
+        from llama_tui.tui.screens.preflight import PreflightScreen
+
+        self.app.push_screen(PreflightScreen(replace(self.choices, name=self.named.value.strip())))
+
     def action_name(self) -> None:
         """Name the endpoint."""
         self.named.focus()
@@ -355,6 +362,7 @@ class LaunchScreen(Screen[None]):
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 plan = await services.plan(replace(self.choices, name=self.named.value.strip()))
+                failed = [one for one in await services.preflight(self.choices) if one.state == "failed"]
             # A keyring may wait for a password: not on the loop.
             await asyncio.to_thread(services.secrets_for, plan)
         except TimeoutError:
@@ -363,6 +371,9 @@ class LaunchScreen(Screen[None]):
             self.app.tell_trouble(as_told(error))
         else:
             asked, details, yes = before_launch(plan)
+            if failed:
+                details += [(f"✕ {one.what}", f"{one.detail}; {one.fix}") for one in failed]
+                yes = f"{yes} all the same"
             self.app.push_screen(ConfirmScreen(asked, details, yes=yes), lambda sure: self._answered(plan, sure))
 
     def _answered(self, plan: Plan, sure: bool | None) -> None:

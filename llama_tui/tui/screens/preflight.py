@@ -1,0 +1,103 @@
+"""Whether this plan can succeed, before it costs anything: each line with its fix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.table import Table
+from rich.text import Text
+from textual import getters, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+from llama_tui.core.errors import as_told
+from llama_tui.core.plan import Choices
+from llama_tui.tui.app import LlamaTuiApp
+from llama_tui.tui.widgets.status_header import one_line
+
+if TYPE_CHECKING:
+    from llama_tui.jobs.preflight import Check
+
+SIGNS = {"ok": ("✓", "green"), "failed": ("✕", "bold red"), "unknown": ("?", "yellow"), "note": ("!", "yellow")}
+"""State of a check → sign and colour."""
+
+
+def lines_of(checks: list[Check]) -> Table:
+    """The checks, a row each; under what is not good stands its fix."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1)
+    for one in checks:
+        sign, style = SIGNS[one.state]
+        told = Text(one_line(one.detail), "dim" if one.state == "ok" else "", overflow="fold")
+        if one.fix and one.state != "ok":
+            told.append("\n→ " + one_line(one.fix), "bold")
+        grid.add_row(Text(sign, style), Text(one_line(one.what)), told)
+    return grid
+
+
+class PreflightScreen(ModalScreen[None]):
+    """Looks on opening, and again when asked."""
+
+    CSS_PATH = "preflight.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.pop_screen", "Back", id="preflight-back", tooltip="Back to the plan"),
+        Binding("r", "again", "Again", id="preflight-again", tooltip="Look again"),
+        Binding("k", "credentials", "Keys", id="preflight-keys", tooltip="Keys and tokens"),
+    ]
+    app = getters.app(LlamaTuiApp)
+
+    def __init__(self, choices: Choices) -> None:
+        super().__init__()
+        self._choices = choices
+        self.checks: list[Check] = []
+
+    def compose(self) -> ComposeResult:
+        """The lines, and the ways on."""
+        with Vertical(id="box"):
+            yield Static("Can it succeed?", classes="title", markup=False)
+            with VerticalScroll(id="lines", can_focus=False):
+                yield Static(id="checks")
+            with Horizontal(id="buttons"):
+                yield Button("Keys and tokens  k", id="keys", compact=True)
+                yield Button("Look again  r", id="again", compact=True)
+                yield Button("Back  Esc", id="back", compact=True, variant="primary")
+
+    def on_mount(self) -> None:
+        """Look at once."""
+        self.query_one("#back", Button).focus()
+        self.action_again()
+
+    @on(Button.Pressed, "#again")
+    def action_again(self) -> None:
+        """Look again."""
+        self.query_one("#checks", Static).update(Content.styled("looking …", "$foreground-muted"))
+        self.run_worker(self._look(), group="preflight", exclusive=True, exit_on_error=False)
+
+    async def _look(self) -> None:
+        shown = self.query_one("#checks", Static)
+        try:
+            self.checks = await self.app.services.preflight(self._choices)
+        except Exception as error:  # noqa: BLE001 — said on the screen
+            told = as_told(error)
+            shown.update(Content.styled(f"{one_line(told.sentence)}\n{one_line(told.hint)}", "$text-error"))
+        else:
+            shown.update(lines_of(self.checks))
+
+    @on(Button.Pressed, "#keys")
+    def action_credentials(self) -> None:
+        """Keys and tokens; what is kept there is looked at anew."""
+        from llama_tui.tui.screens.credentials import CredentialsScreen
+
+        failed = {one.what for one in self.checks if one.state == "failed"}
+        screen = CredentialsScreen("lambda" if "account" in failed else "hf")
+        self.app.push_screen(screen, lambda changed: self.action_again() if changed else None)
+
+    @on(Button.Pressed, "#back")
+    def _back(self) -> None:
+        self.dismiss(None)
