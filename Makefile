@@ -1,18 +1,22 @@
 # make demo    set everything up and open the app on the practice cloud (headless where there is no terminal)
 # make test    the tests
+# make test-vllm  the tests with a real vLLM, for CPUs: some GB are installed at the first time
 # make check   lint, types, import contracts, shellcheck, tests
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint format snapshots pictures bench clean
+.PHONY: demo test test-vllm check lint format snapshots pictures bench clean
 
 demo: .venv/installed
 	@$(BIN)/llama-tui demo
 
 test: .venv/installed-dev
 	$(BIN)/pytest
+
+test-vllm: .venv/installed-dev
+	$(BIN)/pytest tests/vllm
 
 check: lint test
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from llama_tui import credentials
 from llama_tui.core.advice import Offer, offers_of
-from llama_tui.core.errors import UsageError, unknown
+from llama_tui.core.errors import PreflightFailed, UsageError, unknown
 from llama_tui.core.events import Emit
 from llama_tui.core.instances import Instance
 from llama_tui.core.interfaces import Address, Cloud
-from llama_tui.core.models import MODELS, Model, find_model, is_known, model_of_config
+from llama_tui.core.models import MODELS, Model, find_model, is_known, model_in_folder, model_of_config
 from llama_tui.core.plan import Choices, Plan, check_name, default_name, make_plan
 from llama_tui.endpoints import Endpoint, Endpoints, Source
 from llama_tui.engines import engine_for
@@ -213,7 +213,7 @@ class Services:
             Wanted(
                 choices=choices,
                 cloud=lambda: self.cloud(choices.cloud, choices.host),
-                model=lambda: self.model(choices.model),
+                model=lambda: self.model_for(choices),
                 engine=lambda model: engine_for(choices.engine, model),
                 hub=hub,
                 hf_token=await asyncio.to_thread(credentials.find, "hf"),
@@ -242,6 +242,26 @@ class Services:
             )
         return self._models[name]
 
+    async def model_for(self, choices: Choices) -> Model:
+        """The model that was chosen; a folder on a machine that is there already is looked into.
+
+        Raises:
+            PreflightFailed: the folder holds no config.json.
+            and as `model` and `Cloud.connect` do.
+        """
+        model = await self.model(choices.model)
+        if not model.folder:
+            return model
+        cloud = self.cloud(choices.cloud, choices.host)
+        machine = None if cloud.rents else await cloud.instance("")
+        if machine is None:
+            return model
+        async with cloud.connect(machine) as host:
+            read = await host.read(f"{model.folder.removeprefix('~/')}/config.json")
+        if not read:
+            raise PreflightFailed(f"{model.folder} holds no config.json there", "is the path right?")
+        return model_in_folder(model, read)
+
     # ---- plan
 
     async def types(self, choices: Choices) -> list[Offer]:
@@ -250,12 +270,12 @@ class Services:
         kinds.sort(key=lambda one: (one.price_cents_per_hour, one.name))
         if not choices.model:
             return [Offer(one) for one in kinds]
-        model = await self.model(choices.model)
+        model = await self.model_for(choices)
         return offers_of(kinds, model, engine_for(choices.engine, model), choices.profile, choices.engine_args)
 
     async def plan(self, choices: Choices) -> Plan:
         """Decide everything. Raises UsageError, CloudRefused, HostUnreachable, HostKeyUnknown."""
-        model = await self.model(choices.model)
+        model = await self.model_for(choices)
         engine = engine_for(choices.engine, model)
         if choices.host and choices.cloud != "ssh":
             raise UsageError(

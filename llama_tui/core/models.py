@@ -5,9 +5,10 @@ Shapes are those of each repository's config.json; sizes are parameters x 2 byte
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llama_tui.core.errors import UsageError, unknown
@@ -212,3 +213,17 @@ def _in_folder(path: str) -> Model:
     if not name or "\n" in folder:
         raise UsageError(f"{path!r} is not a folder with a model", "name the folder that holds its config.json")
     return Model(name.lower(), name, 0, 0, None, chat=True, folder=folder)
+
+
+def model_in_folder(model: Model, config: bytes) -> Model:
+    """That model with the shape of its folder's config.json, where its memory can be foreseen."""
+    try:
+        read = json.loads(config)
+        if (
+            not isinstance(read, dict) or "quantization_config" in read
+        ):  # packed weights are smaller than their number
+            return model
+        found = model_of_config(model.repo_id, read)
+    except (ValueError, TypeError, UsageError):
+        return model
+    return replace(found, name=model.name, folder=model.folder, chat=True)

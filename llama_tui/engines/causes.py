@@ -26,6 +26,8 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     (r"LocalEntryNotFoundError|outgoing traffic has been disabled|We couldn't connect to .* to load the files",
      "the weights are not on the machine, and the server may not fetch them",
      "run the same `up` again: it downloads what is missing"),
+    (r"Cannot find any model weights with",
+     "there are no weights beside the model's config.json", "put its *.safetensors into the same folder"),
     # disk and memory
     (r"No space left on device|Not enough free disk space to download",
      "the disk of the machine is full", "free some, or take a type with more storage"),

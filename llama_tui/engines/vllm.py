@@ -55,10 +55,10 @@ class Vllm:
         return model.repo_id
 
     def fit(self, model: Model, instance_type: InstanceType, profile: str, args: EngineArgs) -> Fit:
-        """What the model leaves of each GPU's memory; of a folder nothing is known before the server reads it."""
+        """What the model leaves of each GPU's memory; a folder that nobody could look into may fit."""
         if not instance_type.gpus:
             return Fit(False, "vLLM needs a GPU")
-        if model.folder:
+        if model.parameters == 0 and model.folder:
             gpus = args.tensor_parallel_size or instance_type.gpus
             return Fit(True, tensor_parallel_size=gpus, max_model_len=args.max_model_len)
         if model.parameters == 0:
@@ -89,7 +89,8 @@ class Vllm:
         guide = serving.profile == "guide"
         if guide and serving.extras.venv:
             raise UsageError("the guide makes its own environment", "leave --venv out, or use --profile current")
-        disk_gib = (0 if serving.extras.venv else INSTALLED_GIB) + serving.model.weights_bytes / sizing.GIB
+        download_gib = 0 if serving.model.folder else serving.model.weights_bytes / sizing.GIB
+        disk_gib = (0 if serving.extras.venv else INSTALLED_GIB) + download_gib
         extra = _GPU_CHECK if serving.instance_type.gpus or not serving.extras.venv else ""
         if serving.model.folder:
             folder = steps.host_path(serving.model.folder)

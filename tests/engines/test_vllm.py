@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from llama_tui.core.errors import UsageError
-from llama_tui.core.plan import Extras, as_script, summary
+from llama_tui.core.errors import PreflightFailed, UsageError
+from llama_tui.core.instances import InstanceType
+from llama_tui.core.models import find_model, model_in_folder
+from llama_tui.core.plan import Choices, Extras, as_script, summary
+from llama_tui.core.sizing import EngineArgs
+from llama_tui.engines.vllm import Vllm
+from llama_tui.services import Services
 from tests.core.test_plan import plan_of
 from tests.engines.guide_commands import GUIDE
 
@@ -216,3 +221,34 @@ def test_a_filesystem_keeps_what_took_time(endpoint: Path, away_from_home: Path)
     assert (endpoint / "venv").resolve() == kept / "vllm-0.32.0"
     again = run_step(make, endpoint)
     assert (again.returncode, again.stdout) == (0, "")
+
+
+LLAMA_3_8B = b"""{"architectures": ["LlamaForCausalLM"], "num_hidden_layers": 32, "hidden_size": 4096,
+"num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256,
+"max_position_embeddings": 8192}"""
+
+
+def test_a_folder_that_can_be_looked_into_is_sized_like_a_repository() -> None:
+    """By its config.json it fits where the model of that shape does; a quantized or foreign one is not judged."""
+    folder = find_model("/srv/Llama-8B")
+    model = model_in_folder(folder, LLAMA_3_8B)
+    assert (model.name, model.folder, model.repo_id) == ("llama-8b", "/srv/Llama-8B", "Llama-8B")
+    engine = Vllm()
+    h100 = InstanceType("h100", "1x H100 (80 GB SXM5)", 1, 79.2, 26, 225, 1000, 0)
+    like = engine.fit(find_model("llama-3-8b"), h100, "current", EngineArgs())
+    assert engine.fit(model, h100, "current", EngineArgs()) == like
+    for config in (b"no json", b"[]", b"{}", LLAMA_3_8B[:-1] + b', "quantization_config": {}}'):
+        assert model_in_folder(folder, config) == folder
+
+
+async def test_a_folder_on_ones_own_machine_is_looked_into(tmp_path: Path) -> None:
+    """The plan says it before anything is set up when there is no config.json."""
+    services = Services(tmp_path / "state", tmp_path / "config.toml")
+    folder = tmp_path / "Llama-8B"
+    folder.mkdir()
+    choices = Choices(str(folder), "local", engine="vllm")
+    with pytest.raises(PreflightFailed, match=r"holds no config\.json"):
+        await services.model_for(choices)
+    (folder / "config.json").write_bytes(LLAMA_3_8B)
+    assert (await services.model_for(choices)).parameters == 8_030_261_248
+    await services.aclose()
