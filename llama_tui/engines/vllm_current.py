@@ -40,7 +40,7 @@ until [ "$fetched$installed" = yesyes ]; do
             exit 1
         fi
         fetched=yes
-        echo "the weights are here: $(tail -n 1 weights.log)"
+        echo "the weights are here"
     fi
     now=$(du -sm "$hub"/{cached} 2>/dev/null | cut -f1)
     if [ -z "$fetched" ] && [ "${{now:-0}}" -ge $((size + 256)) ]; then

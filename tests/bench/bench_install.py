@@ -100,13 +100,15 @@ def first_token(port: int, key: str, folder: Path) -> None:
 
 
 def end(folder: Path) -> None:
-    os.killpg(os.getpgid(int((folder / "api_server.pid").read_text())), signal.SIGTERM)
-    time.sleep(3)
+    if (folder / "api_server.pid").exists():
+        os.killpg(os.getpgid(int((folder / "api_server.pid").read_text())), signal.SIGTERM)
+        time.sleep(3)
 
 
 def measure(who: str, folder: Path, wheels: Path, weights: Path) -> tuple[float, float]:
     """(seconds for install and weights, seconds to the first token)."""
     folder.mkdir()
+    (folder / "uv.toml").write_text(f'no-index = true\nfind-links = ["{wheels}"]\n')
     port = free_port()
     hub = HubStandIn(MODEL.repo_id, weights, bytes_per_second=LINE)
     with hub.running() as url:
@@ -114,7 +116,7 @@ def measure(who: str, folder: Path, wheels: Path, weights: Path) -> tuple[float,
             "PATH": f"{Path(sys.base_prefix) / 'bin'}:{os.defpath}", "HOME": str(folder), "HF_ENDPOINT": url,
             "HF_HUB_DISABLE_XET": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1",
             "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull,
-            "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "UV_CONFIG_FILE": str(folder / "uv.toml"), "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }  # fmt: skip
         began, key = time.monotonic(), ""
         try:

@@ -1,5 +1,6 @@
 """One model repository on loopback, as Hugging Face serves it: its list of files, and the files themselves."""
 
+import asyncio
 import hashlib
 import socket
 import threading
@@ -68,25 +69,24 @@ class HubStandIn:
         file = self._folder / name
         size = file.stat().st_size
         headers = {"ETag": f'"{self._etags[name]}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-        begin = 0
+        begin, end = 0, size
         if asked := request.headers.get("range"):
-            begin = int(asked.removeprefix("bytes=").split("-")[0])
-            headers["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"
-        headers["Content-Length"] = str(size - begin)
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            begin, end = int(first), min(int(last) + 1, size) if last else size
+            headers["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
+        headers["Content-Length"] = str(end - begin)
         if request.method == "HEAD":
             return Response(headers=headers)
-        return StreamingResponse(self._pieces(file, begin), 206 if asked else 200, headers)
+        return StreamingResponse(self._pieces(file, begin, end), 206 if asked else 200, headers)
 
-    async def _pieces(self, file: Path, begin: int) -> AsyncIterator[bytes]:
-        import asyncio
-
-        weights = file.suffix == ".safetensors"
+    async def _pieces(self, file: Path, begin: int, end: int) -> AsyncIterator[bytes]:
+        weights = file.suffix == ".safetensors" and end - begin == file.stat().st_size
         due = time.monotonic()
-        if weights and not self.first_byte:
+        if weights:  # a part of it is a look at its header
             self.first_byte = due
         with file.open("rb") as source:
             source.seek(begin)
-            while piece := source.read(PIECE):
+            while piece := source.read(min(PIECE, end - source.tell())):
                 yield piece
                 due += self._pause * len(piece) / PIECE
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
