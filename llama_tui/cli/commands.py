@@ -14,6 +14,7 @@ import click
 from llama_tui.cli import output
 from llama_tui.core import money
 from llama_tui.core.advice import Offer
+from llama_tui.core.capacity import Allowed
 from llama_tui.core.errors import HostKeyUnknown, HostUnreachable, LlamaTuiError, StillThere, UsageError
 from llama_tui.core.events import Event, Output, Said, TextDelta
 from llama_tui.core.plan import Choices, Plan, as_script, summary
@@ -119,19 +120,35 @@ def _show_plan(decided: Plan, write: Callable[[str], None]) -> None:
 # ---- deploy
 
 
-async def up(services: Services, choices: Choices, accept: str, yes: bool, verbose: bool, as_json: bool) -> None:
+async def up(
+    services: Services,
+    choices: Choices,
+    accept: str,
+    yes: bool,
+    verbose: bool,
+    as_json: bool,
+    *,
+    wait_seconds: float = 0.0,
+    create_filesystem: bool = False,
+) -> None:
     """Deploy, or go on with a deploy, or say that it is up."""
     if (running := _ready_endpoint(services, choices)) and await services.answers(running):
         output.tell(f"{running.name} is up")
         _show_endpoint(running, as_json)
         return
+    if create_filesystem:
+        await _make_filesystem(services, choices, yes)
     decided = await _vouched(services, accept, lambda: services.plan(choices))
     _says_practice(decided.cloud)
     _show_plan(decided, output.tell)
-    _ask_before_renting(decided, yes)
+    _ask_before_renting(decided, choices.allowed, yes)
     narrator = output.Narrator(decided, verbose=verbose)
+
+    async def deploy() -> Endpoint:
+        return await services.deploy_where_possible(choices, decided, narrator, wait_seconds=wait_seconds)
+
     try:
-        endpoint = await _vouched(services, accept, lambda: services.deploy(decided, narrator))
+        endpoint = await _vouched(services, accept, deploy)
     except asyncio.CancelledError:
         output.tell(
             f"stopped watching; the setup goes on there. Again: llama-tui up …, end it: llama-tui down {decided.name}"
@@ -140,6 +157,8 @@ async def up(services: Services, choices: Choices, accept: str, yes: bool, verbo
     except LlamaTuiError:
         narrator.last_lines()
         raise
+    if wait_seconds and sys.stderr.isatty():
+        sys.stderr.write("\a")
     seconds = (endpoint.ready - endpoint.created).total_seconds() if endpoint.ready else 0
     output.tell(f'{endpoint.name} is ready after {seconds:.0f} s. Ask it: llama-tui prompt {endpoint.name} "…"')
     _show_endpoint(endpoint, as_json)
@@ -153,11 +172,28 @@ def _ready_endpoint(services: Services, choices: Choices) -> Endpoint | None:
     return found[0] if found and found[0].state == "ready" and found[0].cloud == choices.cloud else None
 
 
-def _ask_before_renting(decided: Plan, yes: bool) -> None:
+async def _make_filesystem(services: Services, choices: Choices, yes: bool) -> None:
+    """Make the filesystem that is to be attached, after a yes: it is billed from now on."""
+    if not choices.filesystem or not choices.region:
+        raise UsageError("a new filesystem needs a name and a region", "give --filesystem NAME and one --region")
+    cost = "Lambda bills $0.20 per GiB and month for it, attached or not, until you delete it"
+    if choices.cloud != "practice" and not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"this makes a filesystem: {cost}", "say --yes to agree")
+        if not click.confirm(f"Make the filesystem {choices.filesystem} in {choices.region}? {cost}.", err=True):
+            raise UsageError("no filesystem was made", "leave --create-filesystem out")
+    account: Any = services.cloud(choices.cloud)
+    await account.create_filesystem(choices.filesystem, choices.region)
+    output.tell(f"made the filesystem {choices.filesystem} in {choices.region}")
+
+
+def _ask_before_renting(decided: Plan, allowed: Allowed, yes: bool) -> None:
     """Real money is spent only after a yes."""
     if not decided.rents or decided.cloud == "practice" or yes:
         return
     price = money.per_hour(decided.instance_type.price_cents_per_hour)
+    if allowed.max_cents_per_hour:
+        price = f"up to {money.per_hour(allowed.max_cents_per_hour)}"
     if not sys.stdin.isatty():
         raise UsageError(f"this rents a machine for {price}", "say --yes to agree")
     if not click.confirm(f"Rent it for {price}?", err=True):

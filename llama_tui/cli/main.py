@@ -27,6 +27,7 @@ from llama_tui.cli.options import (
     PROFILE,
     choices_of,
     engine_args_of,
+    seconds_of,
 )
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.core.plan import Choices
@@ -156,9 +157,13 @@ def plan(script: bool, as_json: bool, accept: str, **given: Any) -> None:
 @main.command()
 @CHOICES
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before a machine is rented.")
+@click.option("--wait", default="", metavar="3h|30m", help="Wait so long for capacity; rings when it is ready.")
+@click.option("--create-filesystem", is_flag=True, help="Make the --filesystem first, in the one --region.")
 @click.option("--verbose", "-v", is_flag=True, help="Show the setup log as it comes.")
 @JSON
-def up(yes: bool, verbose: bool, as_json: bool, accept: str, **given: Any) -> None:
+def up(
+    yes: bool, wait: str, create_filesystem: bool, verbose: bool, as_json: bool, accept: str, **given: Any
+) -> None:
     """Deploy, and wait until it answers.
 
     The machine does the work: a closed lid, a lost line or Ctrl-C does not stop it. The same command continues where
@@ -168,7 +173,18 @@ def up(yes: bool, verbose: bool, as_json: bool, accept: str, **given: Any) -> No
     """
     from llama_tui.cli import commands
 
-    _run(lambda services: commands.up(services, choices_of(services, given), accept, yes, verbose, as_json))
+    _run(
+        lambda services: commands.up(
+            services,
+            choices_of(services, given),
+            accept,
+            yes,
+            verbose,
+            as_json,
+            wait_seconds=seconds_of(wait),
+            create_filesystem=create_filesystem,
+        )
+    )
 
 
 @main.command()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from llama_tui.core.capacity import Allowed
+from llama_tui.core.errors import UsageError
 from llama_tui.core.plan import Choices, Extras, Limits, OnFailure
 from llama_tui.core.sizing import BYTES, QUANTIZED, EngineArgs
 
@@ -90,8 +93,17 @@ CHOICES = _all(
     MODEL,
     CLOUD,
     HOST,
-    click.option("--type", "instance_type", default="", help="Instance type. [default: the cheapest that fits]"),
-    click.option("--region", default="", help="[default: any with capacity]"),
+    click.option(
+        "--type",
+        "instance_types",
+        multiple=True,
+        help="Again: or that one. [default: the cheapest that fits]",
+    ),
+    click.option("--region", "regions", multiple=True, help="Again: or that one. [default: any with capacity]"),
+    click.option(
+        "--max-price", type=click.FloatRange(0, min_open=True), metavar="USD", help="Any type up to that an hour."
+    ),
+    click.option("--filesystem", default="", help="Of the account; attached, it keeps weights for the next time."),
     ENGINE,
     PROFILE,
     click.option("--name", "-n", default="", help="What you will call the endpoint. [default: the model's name]"),
@@ -126,16 +138,36 @@ def engine_args_of(given: dict[str, Any]) -> EngineArgs:
     )
 
 
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)([smh])$")
+
+
+def seconds_of(duration: str) -> float:
+    """`3h`, `30m` or `90s` in seconds; empty is 0. Raises UsageError."""
+    if not duration:
+        return 0.0
+    found = _DURATION.match(duration)
+    if not found:
+        raise UsageError(f"{duration!r} is not a duration", "write for example --wait 3h, 30m or 90s")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 def choices_of(services: Services, given: dict[str, Any]) -> Choices:
     """The options of one command as Choices; what is not given comes from the settings."""
     on_failure: OnFailure = given["on_failure"] or ("keep" if sys.stdin.isatty() else "terminate")
     cloud = given["cloud"] or ("ssh" if given["host"] else services.settings.cloud)
+    types, regions = given["instance_types"], given["regions"]
     return Choices(
         model=given["model"] or services.model_of(given["name"]) or services.settings.model,
         cloud=cloud,
         host=given["host"],
-        instance_type=given["instance_type"],
-        region=given["region"],
+        instance_type=types[0] if len(types) == 1 else "",
+        region=regions[0] if len(regions) == 1 else "",
+        filesystem=given["filesystem"],
+        allowed=Allowed(
+            types if len(types) > 1 else (),
+            regions if len(regions) > 1 else (),
+            round((given["max_price"] or 0) * 100),
+        ),
         engine=given["engine"],
         profile=given["profile"],
         name=given["name"],

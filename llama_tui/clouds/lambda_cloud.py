@@ -28,7 +28,7 @@ from llama_tui.clouds.lambda_answers import (
 from llama_tui.clouds.lambda_api import AnswerLost, LambdaApi, Retry, Timeouts
 from llama_tui.clouds.pace import Pace
 from llama_tui.clouds.ssh_key import NAME_LENGTH, SshKey, same_key
-from llama_tui.core.errors import CloudRefused, HostUnreachable, LlamaTuiError, NoCapacity
+from llama_tui.core.errors import CloudRefused, HostUnreachable, LlamaTuiError, NoCapacity, UsageError, unknown
 from llama_tui.core.instances import GONE, Instance, InstanceType, Launch
 from llama_tui.core.interfaces import Host
 from llama_tui.redact import Secret
@@ -245,6 +245,16 @@ class LambdaCloud:
     async def filesystems(self) -> list[Filesystem]:
         """The account's persistent filesystems."""
         return await self._api.get("file-systems", list[Filesystem], what="list the filesystems")
+
+    async def region_of_filesystem(self, name: str) -> str:
+        """Where a filesystem is: a machine that has it must be there too. Raises UsageError."""
+        found = {one.name: one for one in await self.filesystems()}
+        if name not in found:
+            missing = unknown("filesystem", name, found)
+            hint = f"{missing.hint}; or make it: --create-filesystem (Lambda bills $0.20 per GiB and month)"
+            raise UsageError(missing.sentence, hint)
+        region = found[name].region
+        return region.name if region else ""
 
     async def create_filesystem(self, name: str, region: str) -> Filesystem:
         """Make a persistent filesystem; it costs money from now on."""

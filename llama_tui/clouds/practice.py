@@ -66,6 +66,16 @@ class PracticeCloud:
         """End a pretend machine."""
         await self._ask(lambda cloud: cloud.terminate(id))
 
+    async def region_of_filesystem(self, name: str) -> str:
+        """Where a pretend filesystem is."""
+        cloud: Any = await self._cloud()
+        return str(await cloud.region_of_filesystem(name))
+
+    async def create_filesystem(self, name: str, region: str) -> None:
+        """Make a pretend filesystem."""
+        cloud: Any = await self._cloud()
+        await cloud.create_filesystem(name, region)
+
     async def ssh_key_state(self) -> str:
         """What there is of our key on both sides."""
         cloud: Any = await self._cloud()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from llama_tui.core import money
+from llama_tui.core.capacity import Allowed
 from llama_tui.core.errors import UsageError, unknown
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import Model
@@ -76,6 +77,7 @@ class Choices:
     engine_args: EngineArgs = field(default_factory=EngineArgs)
     extras: Extras = field(default_factory=Extras)
     filesystem: str = ""
+    allowed: Allowed = field(default_factory=Allowed)
     limits: Limits = field(default_factory=Limits)
     on_failure: OnFailure = "keep"
 

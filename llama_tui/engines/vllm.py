@@ -23,6 +23,16 @@ INSTALLED_GIB = 12
 _GPU_CHECK = """
 command -v nvidia-smi >/dev/null || say "this machine has no NVIDIA GPU, and vLLM needs one" "choose another machine"
 nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
+# A clean nvidia-smi is not enough: CUDA itself is asked (lambda-cloud-api.md §4.3).
+python3 - <<'CUDA' || say "CUDA does not work on this machine" "it never will: end it, try another region or type"
+import ctypes, sys
+cuda, count, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
+codes = [cuda.cuInit(0), cuda.cuDeviceGetCount(ctypes.byref(count))]
+for device in range(count.value):
+    codes.append(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device))
+    cuda.cuDevicePrimaryCtxRelease(device)
+sys.exit(f"CUDA error {max(codes)}" if any(codes) else None if count.value else "CUDA sees no GPU")
+CUDA
 """
 
 

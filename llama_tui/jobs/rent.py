@@ -118,7 +118,7 @@ async def _launch(endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, emit: 
         )
         endpoints.note(endpoint.id, LAUNCH_ASKED, f"{kind.name} {region}")
         try:
-            id_ = await cloud.launch(Launch(endpoint.instance_name, kind.name, region))
+            id_ = await cloud.launch(Launch(endpoint.instance_name, kind.name, region, filesystem=plan.filesystem))
         except NoCapacity as error:
             endpoints.note(endpoint.id, LAUNCH_REFUSED, error.code)
             emit(Said(f"no capacity in {region}"))

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from llama_tui import credentials
 from llama_tui.core.advice import Offer, offers_of
-from llama_tui.core.errors import PreflightFailed, UsageError, unknown
+from llama_tui.core.capacity import Allowed, narrowed
+from llama_tui.core.errors import PreflightFailed, UsageError
 from llama_tui.core.events import Emit
-from llama_tui.core.instances import Instance
+from llama_tui.core.instances import Instance, InstanceType
 from llama_tui.core.interfaces import Address, Cloud
 from llama_tui.core.models import MODELS, Model, find_model, is_known, model_in_folder, model_of_config
 from llama_tui.core.plan import Choices, Plan, check_name, default_name, make_plan
@@ -27,21 +28,13 @@ from llama_tui.engines import engine_for
 from llama_tui.jobs.reach import Server
 from llama_tui.jobs.rent import Patience
 from llama_tui.redact import Secret
+from llama_tui.services.clouds import build, lambda_client
 
 if TYPE_CHECKING:
-    from llama_tui.clouds.lambda_cloud import LambdaCloud
     from llama_tui.core.money import Receipt
     from llama_tui.hosts.host_keys import HostKeys
     from llama_tui.jobs.preflight import Check
     from llama_tui.settings import Settings
-
-CLOUDS: dict[str, str] = {
-    "practice": "a pretend Lambda on this computer: nothing is rented",
-    "lambda": "Lambda On-Demand Cloud: machines by the minute",
-    "ssh": "a machine of your own, by SSH",
-    "local": "this computer",
-}
-"""Name → what it is. `Services.cloud` builds them."""
 
 PATIENCE: dict[str, Patience] = {
     "practice": Patience(settle=3.0, boot=60.0, poll=0.1, terminate=60.0),
@@ -105,67 +98,8 @@ class Services:
     def cloud(self, name: str, host: str = "") -> Cloud:
         """The cloud of that name. Raises UsageError (unknown, or no host), CredentialMissing."""
         if (name, host) not in self._clouds:
-            self._clouds[name, host] = self._build(name, host)
+            self._clouds[name, host] = build(name, host, self)
         return self._clouds[name, host]
-
-    def _build(self, name: str, host: str) -> Cloud:
-        match name:
-            case "practice":
-                from llama_tui.clouds.practice import PracticeCloud
-
-                return PracticeCloud(self._open_practice)
-            case "lambda":
-                return self._lambda(
-                    credentials.need("lambda", "Lambda Cloud"),
-                    self.settings.lambda_.api_url,
-                    calls=1.05,
-                    launches=13.0,
-                )
-            case "ssh":
-                from llama_tui.clouds.ssh_box import SshBox
-
-                if not host:
-                    raise UsageError("the ssh cloud needs a machine", "name it: --host USER@HOST")
-                return SshBox(host, self.host_keys())
-            case "local":
-                from llama_tui.clouds.local import LocalCloud
-
-                return LocalCloud()
-        raise unknown("cloud", name, CLOUDS)
-
-    def _lambda(
-        self,
-        key: Secret,
-        url: str,
-        *,
-        calls: float,
-        launches: float,
-        name: str = "lambda",
-        ssh_config: Path | None = None,
-    ) -> LambdaCloud:
-        from llama_tui.clouds.lambda_cloud import LambdaCloud
-        from llama_tui.clouds.pace import Pace
-        from llama_tui.clouds.ssh_key import SshKey
-
-        own = self.settings.lambda_.ssh_key
-        return LambdaCloud(
-            name=name,
-            key=key,
-            base_url=url,
-            pace=Pace(self.state / "pace", calls=calls, launches=launches),
-            ssh_key=SshKey(self.state / "ssh", private=Path(own).expanduser() if own else None),
-            host_keys=self.host_keys(trust_new=True),
-            ssh_config=[ssh_config] if ssh_config else [],
-            image_family=self.settings.lambda_.image_family,
-        )
-
-    async def _open_practice(self) -> Cloud:
-        from llama_tui.practice.process import ensure
-
-        practice = await ensure(self.state / "practice")
-        return self._lambda(
-            Secret(practice.key), practice.url, calls=0, launches=0, name="practice", ssh_config=practice.ssh_config
-        )
 
     def cloud_of(self, endpoint: Endpoint) -> Cloud:
         """The cloud of an endpoint."""
@@ -192,7 +126,7 @@ class Services:
             from llama_tui import hub
 
             return f"valid; it is {await hub.whoami(secret)}'s"
-        cloud = self._lambda(secret, self.settings.lambda_.api_url, calls=1.05, launches=13.0)
+        cloud = lambda_client(self, secret, self.settings.lambda_.api_url, calls=1.05, launches=13.0)
         try:
             machines = len(await cloud.instances())
             types = sum(bool(kind.regions) for kind in await cloud.instance_types())
@@ -286,7 +220,28 @@ class Services:
             # What was launched stays what it is, also if something else would be the cheapest now.
             kind, region = earlier.instance_type.name, earlier.region
             choices = replace(choices, instance_type=choices.instance_type or kind, region=choices.region or region)
-        return make_plan(choices, model, await cloud.instance_types(), engine, rents=cloud.rents)
+            choices = replace(choices, allowed=Allowed())
+        kinds = await self._kinds(cloud, choices, frozenset())
+        return make_plan(choices, model, kinds, engine, rents=cloud.rents)
+
+    async def _kinds(self, cloud: Cloud, choices: Choices, without: frozenset[str]) -> list[InstanceType]:
+        """What may be taken: the types and regions that are allowed, and that reach the filesystem."""
+        allowed = choices.allowed
+        if choices.filesystem:
+            account: Any = cloud
+            region = await account.region_of_filesystem(choices.filesystem)
+            allowed = replace(allowed, regions=(region,) if region else allowed.regions)
+        return narrowed(await cloud.instance_types(), allowed, without)
+
+    async def _replan(self, choices: Choices, without: frozenset[str]) -> Plan | None:
+        """The plan for what is to be had now; None when that is nothing."""
+        cloud = self.cloud(choices.cloud, choices.host)
+        model = await self.model_for(choices)
+        kinds = [kind for kind in await self._kinds(cloud, choices, without) if kind.regions]
+        try:
+            return make_plan(choices, model, kinds, engine_for(choices.engine, model), rents=cloud.rents)
+        except UsageError:
+            return None
 
     def _earlier_plan(self, name: str) -> Plan | None:
         """The plan of the live endpoint of that name, once a machine was launched for it."""
@@ -327,6 +282,23 @@ class Services:
             reader=ServerLog(),
             emit=emit,
             patience=PATIENCE.get(plan.cloud, Patience()),
+        )
+
+    async def deploy_where_possible(
+        self, choices: Choices, plan: Plan, emit: Emit, *, wait_seconds: float = 0.0
+    ) -> Endpoint:
+        """Carry out a plan, or where its machine is not to be had another that `choices` allow."""
+        from llama_tui.jobs import wait_for_capacity
+
+        practice = plan.cloud == "practice"
+        return await wait_for_capacity.deploy_where_possible(
+            plan,
+            others=choices.allowed.others and not choices.instance_type,
+            replan=lambda without: self._replan(choices, without),
+            deploy=lambda one: self.deploy(one, emit),
+            emit=emit,
+            wait_seconds=wait_seconds,
+            look_seconds=0.2 if practice else wait_for_capacity.LOOK_SECONDS,
         )
 
     async def terminate(self, endpoint: Endpoint, emit: Emit, why: str = "you said so") -> Receipt:

@@ -1,0 +1,153 @@
+"""Where a machine is not to be had: the next region, another allowed type, or waiting; never a second machine."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from llama_tui.core.capacity import Allowed
+from llama_tui.core.errors import NoCapacity, UsageError
+from llama_tui.core.events import Event, Said
+from llama_tui.core.instances import GONE
+from llama_tui.core.plan import Choices, Plan
+from llama_tui.endpoints import Endpoint
+from llama_tui.jobs.rent import rent
+from llama_tui.services import PATIENCE, Services
+
+TWO = ("gpu_1x_a100", "gpu_1x_a10")
+LIMIT = 30.0
+"""Seconds that a condition may take."""
+
+
+@pytest.fixture
+async def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Services]:
+    """The practice cloud; a deploy ends when its machine answers, what is set up on it is another test's."""
+    made = Services(state=tmp_path / "state", config=tmp_path / "config.toml")
+
+    async def only_rent(plan: Plan, emit: object) -> Endpoint:
+        endpoint = made.endpoints.intend(plan)
+        try:
+            return await rent(
+                endpoint,
+                made.cloud("practice"),
+                made.endpoints,
+                emit,
+                PATIENCE["practice"],  # type: ignore[arg-type]
+            )
+        except NoCapacity:
+            made.endpoints.end(endpoint.id, None)
+            raise
+
+    monkeypatch.setattr(made, "deploy", only_rent)
+    yield made
+    switch(made)
+    cloud = made.cloud("practice")
+    for instance in await cloud.instances():
+        await cloud.terminate(instance.id)
+    await made.aclose()
+
+
+def switch(services: Services, *sold_out: str) -> None:
+    """These are listed, and refused at launch."""
+    file = services.state / "practice" / "switches.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"insufficient_capacity": sold_out}))
+
+
+async def up(services: Services, told: list[Event], wait_seconds: float = 0.0, **chosen: object) -> Endpoint:
+    choices = Choices("smollm2-135m", "practice", name="demo", **chosen)  # type: ignore[arg-type]
+    plan = await services.plan(choices)
+    return await services.deploy_where_possible(choices, plan, told.append, wait_seconds=wait_seconds)
+
+
+async def machines(services: Services) -> list[tuple[str, str]]:
+    listed = await services.account("practice")
+    return [(one.instance_type, one.region) for one in listed if one.status not in GONE]
+
+
+def said(told: list[Event]) -> str:
+    return "\n".join(event.text for event in told if isinstance(event, Said))
+
+
+async def test_the_next_region(services: Services) -> None:
+    """Sold out in the first of the allowed regions: the next is tried, in the person's order."""
+    switch(services, "gpu_1x_a10 us-south-1")
+    told: list[Event] = []
+    await up(services, told, instance_type="gpu_1x_a10", allowed=Allowed(regions=("us-south-1", "us-east-1")))
+    assert await machines(services) == [("gpu_1x_a10", "us-east-1")]
+    assert "no capacity in us-south-1" in said(told)
+
+
+async def test_another_allowed_type(services: Services) -> None:
+    """The cheapest of those that were named is tried first, then the next; what was not named is never taken."""
+    switch(services, "gpu_1x_a10")
+    told: list[Event] = []
+    await up(services, told, allowed=Allowed(instance_types=TWO))
+    assert [kind for kind, _ in await machines(services)] == ["gpu_1x_a100"]
+    assert "trying gpu_1x_a100" in said(told)
+
+
+async def test_only_what_was_asked_for_without_leave(services: Services) -> None:
+    """One type, no price: another is not taken, and the way to allow it is named."""
+    switch(services, "gpu_1x_a10")
+    with pytest.raises(NoCapacity) as caught:
+        await up(services, [], instance_type="gpu_1x_a10")
+    assert caught.value.exit_code == 4
+    assert await machines(services) == []
+    assert services.endpoints.live() == []
+
+
+async def test_a_price_allows_what_is_cheaper(services: Services) -> None:
+    """Any type up to it, the cheapest first, and nothing above it."""
+    switch(services, "cpu_4x_general", "gpu_1x_rtx6000")
+    told: list[Event] = []
+    with pytest.raises(NoCapacity):
+        await up(services, told, allowed=Allowed(max_cents_per_hour=100))
+    assert "trying gpu_1x_rtx6000" in said(told)
+    assert await machines(services) == []
+    with pytest.raises(UsageError, match="fits on none"):
+        await up(services, told, allowed=Allowed(max_cents_per_hour=1))
+
+
+async def test_waiting_until_there_is_one(services: Services) -> None:
+    """Looked for again and again; launched once when it is to be had."""
+    switch(services, "gpu_1x_a10")
+    told: list[Event] = []
+    waiting = asyncio.create_task(up(services, told, LIMIT, instance_type="gpu_1x_a10"))
+    async with asyncio.timeout(LIMIT):
+        while said(told).count("no capacity in") < 8:
+            await asyncio.sleep(0.02)
+    assert await machines(services) == []
+    switch(services)
+    await waiting
+    assert [kind for kind, _ in await machines(services)] == ["gpu_1x_a10"]
+
+
+async def test_nothing_is_launched_after_the_deadline(services: Services) -> None:
+    """The time is over: exit code 4, and no machine, also when there is capacity then."""
+    switch(services, "gpu_1x_a10")
+    told: list[Event] = []
+    with pytest.raises(NoCapacity, match="and was not for 0:00:01") as caught:
+        await up(services, told, 1.0, instance_type="gpu_1x_a10")
+    assert caught.value.exit_code == 4
+    switch(services)
+    assert await machines(services) == []
+    assert "looking again every" in said(told)
+
+
+async def test_a_filesystem_decides_the_region(services: Services) -> None:
+    """A machine that is to have it is launched where it is; one that is not there is said, with its price."""
+    with pytest.raises(UsageError, match="no filesystem 'weights'") as caught:
+        await up(services, [], filesystem="weights")
+    assert "$0.20 per GiB" in caught.value.hint
+    await services.cloud("practice").create_filesystem("weights", "us-east-1")  # type: ignore[attr-defined]
+    await up(services, [], filesystem="weights", instance_type="gpu_1x_a10")
+    assert await machines(services) == [("gpu_1x_a10", "us-east-1")]
+
+
+async def test_a_type_that_is_not_there(services: Services) -> None:
+    """The nearest name is proposed."""
+    with pytest.raises(UsageError, match="there is no instance type 'gpu_1x_a11'"):
+        await up(services, [], allowed=Allowed(instance_types=("gpu_1x_a11", "gpu_1x_a10")))
