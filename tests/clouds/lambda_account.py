@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx2
-from jsonschema import Draft202012Validator
 
 from llama_tui.clouds.lambda_api import Retry
+from tests.lambda_document import hold_request
 
 QUICK = Retry(first=0.001, longest=0.002, retry_after_longest=0.05)
-TESTS = Path(__file__).parent.parent
-DOCUMENT = json.loads(
-    next(
-        file for folder in ("practice", "clouds") if (file := TESTS / folder / "lambda-cloud-openapi.json").is_file()
-    ).read_text()
-)
 CANARY = "jupyter-canary-91e5c2"
 REGION = {"name": "us-east-1", "description": "Virginia, USA"}
 WEST = {"name": "us-west-1", "description": "California, USA"}
@@ -108,7 +101,7 @@ class Account:
         return json.loads(next(request for request in reversed(self.seen) if _named(request) == what).content)
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        check(request)
+        hold_request(request)
         self.seen.append(request)
         answers = self.script.get(_named(request)) or [refusal(404, "global/object-does-not-exist")]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -132,33 +125,3 @@ class Account:
 
 def _named(request: httpx2.Request) -> str:
     return f"{request.method} {request.url.path.removeprefix('/api/v1/')}"
-
-
-def _operation(request: httpx2.Request) -> dict[str, Any]:
-    path = request.url.path
-    if path == "/api/v1/regions":  # of 1.10; the document is 1.8.3
-        return {}
-    named = DOCUMENT["paths"].get(path) or DOCUMENT["paths"][path.rpartition("/")[0] + "/{id}"]
-    return named[request.method.lower()]
-
-
-def schema_errors(schema: dict[str, Any], value: Any) -> list[str]:
-    """How a value breaks a schema of the vendor's document."""
-    validator = Draft202012Validator({**schema, "components": DOCUMENT["components"]})
-    return [error.message for error in validator.iter_errors(value)]
-
-
-def check(request: httpx2.Request) -> None:
-    """Fail for a request that the vendor's document does not allow."""
-    wanted = _operation(request).get("requestBody")
-    if wanted:
-        assert request.headers["Content-Type"] == "application/json"
-        schema = wanted["content"]["application/json"]["schema"]
-        value = json.loads(request.content)
-        assert not schema_errors(schema, value), schema_errors(schema, value)
-        # The document lets unknown fields through; a field that it does not name is a mistake of ours all the same.
-        name = schema["$ref"].rpartition("/")[2]
-        assert set(value) <= set(DOCUMENT["components"]["schemas"][name]["properties"]), value
-    else:
-        assert not request.content
-    assert request.headers["Authorization"].startswith("Bearer ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,10 +152,10 @@ def test_looks_empty(snap_compare: Any, services: FakeServices, size: tuple[int,
 def test_looks_with_endpoints(snap_compare: Any, services: FakeServices, size: tuple[int, int]) -> None:
     services.accounts = ["lambda"]
     services.machines = [STRANGER]
+    asyncio.run(deployed(services))  # before the app: what Home focuses depends on what there is when it looks
+    asyncio.run(deployed(services, "llama-3.1-8b-instruct", "lambda"))
 
     async def wait(pilot: Pilot[None]) -> None:
-        await deployed(services)
-        await deployed(services, "llama-3.1-8b-instruct", "lambda")
         await until(pilot, lambda: "llama-3-1-8b" in said(pilot.app) and "i-9" in said(pilot.app))
 
     assert snap_compare(LlamaTuiApp(services), terminal_size=size, run_before=wait)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from textual.pilot import Pilot
@@ -85,8 +86,10 @@ async def test_leaving_during_a_deploy_lets_it_finish_its_clean_up(services: Fak
 
 
 def test_looks(snap_compare: Any, services: FakeServices) -> None:
+    asyncio.run(_with_one(services))  # before the app: what Home focuses depends on what there is when it looks
+
     async def wait(pilot: Pilot[None]) -> None:
-        await _with_one(services)
+        await until(pilot, lambda: all(word in said(pilot.app) for word in ("needs your API key", "llama-3-1-8b")))
         await pilot.press("ctrl+q")
         await until(pilot, lambda: "Leave running" in said(pilot.app))
 
