@@ -252,3 +252,14 @@ async def test_a_folder_on_ones_own_machine_is_looked_into(tmp_path: Path) -> No
     (folder / "config.json").write_bytes(LLAMA_3_8B)
     assert (await services.model_for(choices)).parameters == 8_030_261_248
     await services.aclose()
+
+
+@pytest.mark.parametrize(("driver", "exit_status"), [("570.148.08", 3), ("580.105.08", 0)])
+def test_a_driver_that_is_too_old_is_said_before_the_install(tmp_path: Path, driver: str, exit_status: int) -> None:
+    """The wheels are built for CUDA 13: the first step looks, ten paid minutes before the server would fail."""
+    stand_in(tmp_path / "bin" / "nvidia-smi", f"echo {driver}")
+    script = step(plan_of("smollm2-135m", engine="vllm", instance_type="gpu_1x_a10"), "check")
+    done = run_step(script.replace("free_mib=$(", "free_mib=999999 # $("), tmp_path / "endpoint",
+                    PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")  # fmt: skip
+    assert done.returncode == exit_status, done.stdout + done.stderr
+    assert ("wants NVIDIA driver 580" in done.stdout) == (exit_status == 3)
