@@ -13,6 +13,7 @@ from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import find_model, model_in_folder
 from llama_tui.core.plan import Choices, Extras, as_script, summary
 from llama_tui.core.sizing import EngineArgs
+from llama_tui.engines.steps import SAY
 from llama_tui.engines.vllm import Vllm
 from llama_tui.services import Services
 from tests.core.test_plan import plan_of
@@ -258,8 +259,9 @@ async def test_a_folder_on_ones_own_machine_is_looked_into(tmp_path: Path) -> No
 def test_a_driver_that_is_too_old_is_said_before_the_install(tmp_path: Path, driver: str, exit_status: int) -> None:
     """The wheels are built for CUDA 13: the first step looks, ten paid minutes before the server would fail."""
     stand_in(tmp_path / "bin" / "nvidia-smi", f"echo {driver}")
-    script = step(plan_of("smollm2-135m", engine="vllm", instance_type="gpu_1x_a10"), "check")
-    done = run_step(script.replace("free_mib=$(", "free_mib=999999 # $("), tmp_path / "endpoint",
-                    PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")  # fmt: skip
+    look = step(plan_of("llama-3-8b"), "check")
+    look = look[look.index("driver=") : look.index('echo "$(uname')]
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = run_step(f"{SAY}\n{look}", tmp_path / "endpoint", PATH=path)
     assert done.returncode == exit_status, done.stdout + done.stderr
     assert ("wants NVIDIA driver 580" in done.stdout) == (exit_status == 3)
