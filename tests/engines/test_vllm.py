@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import find_model, model_in_folder
 from llama_tui.core.plan import Choices, Extras, as_script, summary
 from llama_tui.core.sizing import EngineArgs
+from llama_tui.engines import vllm_current
 from llama_tui.engines.steps import SAY
 from llama_tui.engines.vllm import Vllm
 from llama_tui.services import Services
@@ -265,3 +267,9 @@ def test_a_driver_that_is_too_old_is_said_before_the_install(tmp_path: Path, dri
     done = run_step(f"{SAY}\n{look}", tmp_path / "endpoint", PATH=path)
     assert done.returncode == exit_status, done.stdout + done.stderr
     assert ("wants NVIDIA driver 580" in done.stdout) == (exit_status == 3)
+
+
+def test_the_extra_of_the_package_is_the_release_that_is_installed_on_machines() -> None:
+    """`pip install '.[vllm]'` puts the same vLLM beside llama-tui that profile `current` has."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["vllm"] == [vllm_current.VLLM]
