@@ -106,7 +106,7 @@ class Vllm:
             folder = steps.host_path(serving.model.folder)
             extra += f"[ -f {folder}/config.json ] ||\n"
             extra += '    say "the folder of the model holds no config.json" "is its path right?"\n'
-        extra += vllm_guide.CHECK if guide else vllm_current.check_filesystem(serving)
+        extra += vllm_guide.CHECK if guide else vllm_current.check(serving)
         check = steps.check(systems="Linux", disk_gib=disk_gib, port=serving.port, extra=extra)
         write = vllm_guide.steps_of if guide else vllm_current.steps_of
         return (check, *write(serving, _flags(serving)), steps.ready())

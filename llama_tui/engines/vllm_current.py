@@ -9,10 +9,18 @@ from llama_tui.engines import steps
 
 VLLM = "vllm==0.32.0"
 """0.33.0 asks for a certifi that is not out yet (vllm.md §6.2)."""
+DRIVER = 580
+"""The oldest for CUDA 13, which its wheels are built for (vllm.md §6.1)."""
 UV = "uv==0.9.11"
 HUGGINGFACE_HUB = "huggingface-hub==2.4.0"
 PYTHON = "3.12"
 """uv fetches it where the machine has none: with the headers that torch.compile needs."""
+
+_DRIVER = f"""\
+driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -n 1)
+[ "${{driver%%.*}}" -ge {DRIVER} ] ||
+    say "{VLLM} wants NVIDIA driver {DRIVER} or newer, here is $driver" "use a newer image, or --profile guide"
+"""
 
 _COMPILE_CACHE = 'export VLLM_CACHE_ROOT="${VLLM_CACHE_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/vllm}"\n'
 """Outlives the endpoint: the next server of the same model does not compile again."""
@@ -65,13 +73,14 @@ export HF_HOME="$kept/huggingface" VLLM_CACHE_ROOT="$kept/vllm" UV_PYTHON_INSTAL
 """
 
 
-def check_filesystem(serving: Serving) -> str:
-    """The line that looks whether the filesystem is mounted; empty without one."""
+def check(serving: Serving) -> str:
+    """What this profile wants of the machine: the driver for what it installs, the filesystem where there is one."""
+    extra = "" if serving.extras.venv else _DRIVER
     if not serving.filesystem:
-        return ""
+        return extra
     name = shlex.quote(serving.filesystem)
     return f"""\
-[ -d /lambda/nfs/{name} ] || [ -d "$HOME"/{name} ] ||
+{extra}[ -d /lambda/nfs/{name} ] || [ -d "$HOME"/{name} ] ||
     say "the filesystem {name} is not mounted on this machine" "it is attached at launch only: launch another machine"
 """
 

@@ -69,6 +69,8 @@ def warnings(serving: Serving) -> list[str]:
         fewer = TENSOR_PARALLEL_SIZE[model.repo_id]
         if serving.fit.tensor_parallel_size != fewer:
             said.append(f"differs from the guide: {serving.fit.tensor_parallel_size} GPUs instead of {fewer}")
+    if serving.filesystem:
+        said.append(f"the guide's commands do not use the filesystem {serving.filesystem}")
     said += [f"differs from the guide: {what}" for what, _ in _HERE]
     said.append(f"differs from the guide: {_WEIGHTS}")
     return said

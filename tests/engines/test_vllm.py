@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import find_model, model_in_folder
 from llama_tui.core.plan import Choices, Extras, as_script, summary
 from llama_tui.core.sizing import EngineArgs
+from llama_tui.engines import vllm_current
+from llama_tui.engines.steps import SAY
 from llama_tui.engines.vllm import Vllm
 from llama_tui.services import Services
 from tests.core.test_plan import plan_of
@@ -252,3 +255,21 @@ async def test_a_folder_on_ones_own_machine_is_looked_into(tmp_path: Path) -> No
     (folder / "config.json").write_bytes(LLAMA_3_8B)
     assert (await services.model_for(choices)).parameters == 8_030_261_248
     await services.aclose()
+
+
+@pytest.mark.parametrize(("driver", "exit_status"), [("570.148.08", 3), ("580.105.08", 0)])
+def test_a_driver_that_is_too_old_is_said_before_the_install(tmp_path: Path, driver: str, exit_status: int) -> None:
+    """The wheels are built for CUDA 13: the first step looks, ten paid minutes before the server would fail."""
+    stand_in(tmp_path / "bin" / "nvidia-smi", f"echo {driver}")
+    look = step(plan_of("llama-3-8b"), "check")
+    look = look[look.index("driver=") : look.index('echo "$(uname')]
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = run_step(f"{SAY}\n{look}", tmp_path / "endpoint", PATH=path)
+    assert done.returncode == exit_status, done.stdout + done.stderr
+    assert ("wants NVIDIA driver 580" in done.stdout) == (exit_status == 3)
+
+
+def test_the_extra_of_the_package_is_the_release_that_is_installed_on_machines() -> None:
+    """`pip install '.[vllm]'` puts the same vLLM beside llama-tui that profile `current` has."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["vllm"] == [vllm_current.VLLM]
