@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from llama_tui.core.errors import (
     CredentialRejected,
     LlamaTuiError,
     NoCapacity,
+    TooLate,
     UsageError,
 )
 from llama_tui.redact import Secret
@@ -206,6 +208,7 @@ class LambdaApi:
         body: dict[str, Any] | None = None,
         repeat: Repeat = "throttled",
         launch: bool = False,
+        not_after: float = 0.0,
     ) -> T:
         """Send a request when it is its turn and return its payload.
 
@@ -217,10 +220,12 @@ class LambdaApi:
             body: sent as JSON.
             repeat: which failures are tried again.
             launch: it takes a launch's turn and time limit.
+            not_after: seconds since the epoch; a turn that comes later is let go. 0: any turn.
 
         Raises:
             CredentialMissing: there is no key.
             CredentialRejected: the key was refused.
+            TooLate: `not_after` has passed; nothing was sent.
             CloudRefused: refused, failed, or not reached (NotSent, AnswerLost).
         """
         client = await self._ready()
@@ -228,6 +233,8 @@ class LambdaApi:
         while True:
             tried += 1
             await self._pace.turn("launch" if launch else "call", self._account)
+            if not_after and time.time() >= not_after:
+                raise TooLate(f"the time to {what} is over", "wait longer: --wait 6h", code="launch/too-late")
             try:
                 answer = await self._send(client, method, path, body, launch, what)
             except (NotSent, AnswerLost) as error:

@@ -28,7 +28,15 @@ from llama_tui.clouds.lambda_answers import (
 from llama_tui.clouds.lambda_api import AnswerLost, LambdaApi, Retry, Timeouts
 from llama_tui.clouds.pace import Pace
 from llama_tui.clouds.ssh_key import NAME_LENGTH, SshKey, same_key
-from llama_tui.core.errors import CloudRefused, HostUnreachable, LlamaTuiError, NoCapacity, UsageError, unknown
+from llama_tui.core.errors import (
+    CloudRefused,
+    HostUnreachable,
+    LlamaTuiError,
+    NoCapacity,
+    TooLate,
+    UsageError,
+    unknown,
+)
 from llama_tui.core.instances import GONE, Instance, InstanceType, Launch
 from llama_tui.core.interfaces import Host
 from llama_tui.redact import Secret
@@ -139,6 +147,7 @@ class LambdaCloud:
 
         Raises:
             NoCapacity: there is none; the hint names the regions that list the type.
+            TooLate: its turn came after `request.not_after`; nothing was asked for.
             CloudRefused: with code `launch/answer-lost` when the launch may have happened: look for the name in
                 `instances` before another one. Any other code: it did not happen.
         """
@@ -156,11 +165,20 @@ class LambdaCloud:
         what = f"launch {request.instance_type} in {request.region}"
         try:
             launched = await self._api.request(
-                "POST", "instance-operations/launch", Launched, what=what, body=body, repeat="never", launch=True
+                "POST",
+                "instance-operations/launch",
+                Launched,
+                what=what,
+                body=body,
+                repeat="never",
+                launch=True,
+                not_after=request.not_after,
             )
             if launched.instance_ids:
                 return launched.instance_ids[0]
             sentence, status = f"the answer to {what} names no instance", 200
+        except TooLate:
+            raise
         except NoCapacity as error:
             hint = await self._where(request.instance_type)
             raise NoCapacity(error.sentence, hint, code=error.code, status=error.status) from None

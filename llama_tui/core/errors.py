@@ -10,6 +10,7 @@ LlamaTuiError                     1   anything else
 │   └── HostKeyChanged                a machine that is not the one it was
 ├── CloudRefused                  1   the cloud said no (its code is kept)
 │   └── NoCapacity                4   the cloud has none of these machines now
+│       └── TooLate                   the time in which a launch was allowed is over
 ├── SetupFailed                   5   a step, the server, or the machine failed on the way to ready
 ├── LimitReached                  6   a limit of money or time ended it
 ├── StillThere                    7   it could not be shown that a machine is gone
@@ -99,6 +100,10 @@ class NoCapacity(CloudRefused):
     """The cloud has no such machine to give now."""
 
     exit_code = 4
+
+
+class TooLate(NoCapacity):
+    """A launch whose deadline came before its turn: it was not sent."""
 
 
 class SetupFailed(LlamaTuiError):

@@ -68,6 +68,8 @@ class Launch:
     region: str
     image_family: str = ""
     filesystem: str = ""
+    not_after: float = 0.0
+    """Seconds since the epoch: nothing is asked for after that. 0: whenever it is its turn."""
 
 
 def gpu_memory_gib(gpu_description: str) -> float:

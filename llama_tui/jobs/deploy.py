@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llama_tui.core.errors import LlamaTuiError
+from llama_tui.core.errors import LlamaTuiError, NoCapacity
 from llama_tui.core.events import Emit, Said
 from llama_tui.core.interfaces import Cloud, LogReader
 from llama_tui.core.plan import Plan
@@ -25,8 +25,11 @@ async def deploy(
     reader: LogReader,
     emit: Emit,
     patience: Patience,
+    not_after: float = 0.0,
 ) -> Endpoint:
     """The endpoint of this plan, ready. Cancelled or killed, it leaves what it has begun to the next call.
+
+    `not_after`, in seconds since the epoch: no launch is sent later; 0 is no deadline.
 
     Raises:
         UsageError: its name belongs to another endpoint.
@@ -35,7 +38,7 @@ async def deploy(
     """
     endpoint = endpoints.intend(plan)
     try:
-        endpoint = await rent(endpoint, cloud, endpoints, emit, patience)
+        endpoint = await rent(endpoint, cloud, endpoints, emit, patience, not_after=not_after)
         return await set_up(endpoint, cloud, endpoints, secrets, reader, emit, patience)
     except LlamaTuiError as error:
         await _clean_up(endpoints.get(endpoint.id), error, cloud, endpoints, emit, patience)
@@ -48,8 +51,13 @@ async def _clean_up(
     """Leave nothing running unsaid: end what costs, or put into the error's hint that it goes on."""
     plan = endpoint.plan
     assert plan is not None
-    if endpoint.launched is None and not (plan.rents and may_have_launched(endpoint, endpoints)):
-        endpoints.end(endpoint.id, None)
+    async with endpoints.launching(endpoint.id):
+        # Another process may be launching for this endpoint: what it gets must not be ended here, nor its record.
+        endpoint = endpoints.get(endpoint.id)
+        if endpoint.launched is None and not (plan.rents and may_have_launched(endpoint, endpoints)):
+            endpoints.end(endpoint.id, None)
+            return
+    if isinstance(error, NoCapacity):
         return
     endpoint = endpoints.change(endpoint.id, state="failed", failure=error.sentence)
     if plan.rents and plan.on_failure == "terminate":

@@ -18,6 +18,8 @@ from llama_tui.core.errors import (
     NoCapacity,
     PreflightFailed,
     SetupFailed,
+    TooLate,
+    UsageError,
 )
 from llama_tui.core.events import Emit, InstanceChanged, Said
 from llama_tui.core.instances import DOOMED, GONE, Instance, Launch
@@ -73,22 +75,35 @@ async def reconcile(endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, pati
         await asyncio.sleep(min(left, patience.poll))
 
 
-async def rent(endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, emit: Emit, patience: Patience) -> Endpoint:
+async def rent(
+    endpoint: Endpoint,
+    cloud: Cloud,
+    endpoints: Endpoints,
+    emit: Emit,
+    patience: Patience,
+    *,
+    not_after: float = 0.0,
+) -> Endpoint:
     """The endpoint with a machine that answers over SSH.
 
+    `not_after`, in seconds since the epoch: no launch is sent later; 0 is no deadline.
+
     Raises:
+        UsageError: another process has ended the endpoint meanwhile.
         NoCapacity: no region that is allowed has one; nothing was launched.
         SetupFailed: the machine was launched and did not come up, or is gone.
     """
-    endpoint = await _launched(endpoint, cloud, endpoints, emit, patience)
+    endpoint = await _launched(endpoint, cloud, endpoints, emit, patience, not_after)
     return await _answering(endpoint, cloud, endpoints, emit, patience)
 
 
 async def _launched(
-    endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, emit: Emit, patience: Patience
+    endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, emit: Emit, patience: Patience, not_after: float
 ) -> Endpoint:
     async with endpoints.launching(endpoint.id):
         endpoint = endpoints.get(endpoint.id)  # another process may have been quicker
+        if endpoint.state == "ended":  # a machine that is launched now would be in no record
+            raise UsageError(f"{endpoint.name} was ended by another llama-tui meanwhile", "give the same `up` again")
         if endpoint.instance is not None:
             return endpoint
         assert endpoint.plan is not None
@@ -97,11 +112,13 @@ async def _launched(
             launched = endpoints.noted(endpoint.id, LAUNCH_ASKED) or launched
             emit(Said(f"found {found.id}, launched before"))
         else:
-            found = await _launch(endpoint, cloud, endpoints, emit, patience)
+            found = await _launch(endpoint, cloud, endpoints, emit, patience, not_after)
         return endpoints.change(endpoint.id, instance=found, launched=launched, state="booting")
 
 
-async def _launch(endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, emit: Emit, patience: Patience) -> Instance:
+async def _launch(
+    endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, emit: Emit, patience: Patience, not_after: float
+) -> Instance:
     plan = endpoint.plan
     assert plan is not None
     kind = plan.instance_type
@@ -118,9 +135,13 @@ async def _launch(endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, emit: 
         )
         endpoints.note(endpoint.id, LAUNCH_ASKED, f"{kind.name} {region}")
         try:
-            id_ = await cloud.launch(Launch(endpoint.instance_name, kind.name, region, filesystem=plan.filesystem))
+            id_ = await cloud.launch(
+                Launch(endpoint.instance_name, kind.name, region, filesystem=plan.filesystem, not_after=not_after)
+            )
         except NoCapacity as error:
             endpoints.note(endpoint.id, LAUNCH_REFUSED, error.code)
+            if isinstance(error, TooLate):
+                raise
             emit(Said(f"no capacity in {region}"))
             continue
         except (CloudRefused, CredentialRejected) as error:

@@ -21,7 +21,7 @@ async def deploy_where_possible(
     *,
     others: bool,
     replan: Callable[[frozenset[str]], Awaitable[Plan | None]],
-    deploy: Callable[[Plan], Awaitable[Endpoint]],
+    deploy: Callable[[Plan, float], Awaitable[Endpoint]],
     emit: Emit,
     wait_seconds: float = 0.0,
     look_seconds: float = LOOK_SECONDS,
@@ -35,7 +35,8 @@ async def deploy_where_possible(
         plan: the first to try.
         others: another type may be taken when the first is not to be had.
         replan: the plan for what is to be had now, without these types; None when there is nothing.
-        deploy: carries one plan out. Raises NoCapacity when nothing was launched.
+        deploy: carries one plan out, with no launch after these seconds since the epoch (0: at any time). Raises
+            NoCapacity when nothing was launched.
         emit: told of each attempt.
         wait_seconds: how long to wait for capacity; 0: not at all.
         look_seconds: between two looks.
@@ -43,14 +44,15 @@ async def deploy_where_possible(
     Raises:
         NoCapacity: there is none, or there was none until the deadline.
     """
-    deadline = time.monotonic() + wait_seconds
+    # The wall clock: that of the machine stands still while a lid is closed, and a launch would come hours late.
+    deadline = time.time() + wait_seconds
     candidate: Plan | None = plan
     while True:
         refused: NoCapacity | None = None
         without: frozenset[str] = frozenset()
-        while candidate is not None and (not wait_seconds or time.monotonic() < deadline):
+        while candidate is not None and (not wait_seconds or time.time() < deadline):
             try:
-                return await deploy(candidate)
+                return await deploy(candidate, deadline if wait_seconds else 0.0)
             except NoCapacity as error:
                 refused = error
                 without |= {candidate.instance_type.name}
@@ -59,15 +61,15 @@ async def deploy_where_possible(
                 candidate = await replan(without)
                 if candidate:
                     emit(Said(f"{error.sentence}; trying {candidate.instance_type.name}"))
-        left = deadline - time.monotonic()
+        left = deadline - time.time()
         if left <= 0:
             raise _none(plan, refused, wait_seconds)
         until = datetime.now() + timedelta(seconds=left)
         emit(Said(f"nothing is to be had; looking again every {look_seconds:.0f} s until {until:%H:%M}"))
         candidate = None
         while candidate is None:
-            await asyncio.sleep(min(look_seconds, max(deadline - time.monotonic(), 0)))
-            if time.monotonic() >= deadline:
+            await asyncio.sleep(min(look_seconds, max(deadline - time.time(), 0)))
+            if time.time() >= deadline:
                 raise _none(plan, refused, wait_seconds)
             candidate = await replan(frozenset())
         emit(Said(f"{candidate.instance_type.name} is to be had in {', '.join(candidate.instance_type.regions)}"))

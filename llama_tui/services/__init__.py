@@ -265,8 +265,11 @@ class Services:
 
     # ---- jobs
 
-    async def deploy(self, plan: Plan, emit: Emit) -> Endpoint:
-        """Carry out a plan (jobs/deploy.py). An endpoint of that name that answers is returned as it is."""
+    async def deploy(self, plan: Plan, emit: Emit, *, not_after: float = 0.0) -> Endpoint:
+        """Carry out a plan (jobs/deploy.py). An endpoint of that name that answers is returned as it is.
+
+        `not_after`, in seconds since the epoch: no launch is sent later; 0 is no deadline.
+        """
         from llama_tui.engines.log_reader import ServerLog
         from llama_tui.jobs.deploy import deploy
 
@@ -282,6 +285,7 @@ class Services:
             reader=ServerLog(),
             emit=emit,
             patience=PATIENCE.get(plan.cloud, Patience()),
+            not_after=not_after,
         )
 
     async def deploy_where_possible(
@@ -295,7 +299,7 @@ class Services:
             plan,
             others=choices.allowed.others and not choices.instance_type,
             replan=lambda without: self._replan(choices, without),
-            deploy=lambda one: self.deploy(one, emit),
+            deploy=lambda one, not_after: self.deploy(one, emit, not_after=not_after),
             emit=emit,
             wait_seconds=wait_seconds,
             look_seconds=0.2 if practice else wait_for_capacity.LOOK_SECONDS,

@@ -2,18 +2,21 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from llama_tui.core.capacity import Allowed
-from llama_tui.core.errors import NoCapacity, UsageError
+from llama_tui.core.errors import NoCapacity, TooLate, UsageError
 from llama_tui.core.events import Event, Said
-from llama_tui.core.instances import GONE
+from llama_tui.core.instances import GONE, Instance, Launch
 from llama_tui.core.plan import Choices, Plan
 from llama_tui.endpoints import Endpoint
-from llama_tui.jobs.rent import rent
+from llama_tui.jobs.deploy import _clean_up
+from llama_tui.jobs.rent import Patience, rent
 from llama_tui.services import PATIENCE, Services
 
 TWO = ("gpu_1x_a100", "gpu_1x_a10")
@@ -26,7 +29,7 @@ async def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     """The practice cloud; a deploy ends when its machine answers, what is set up on it is another test's."""
     made = Services(state=tmp_path / "state", config=tmp_path / "config.toml")
 
-    async def only_rent(plan: Plan, emit: object) -> Endpoint:
+    async def only_rent(plan: Plan, emit: object, *, not_after: float = 0.0) -> Endpoint:
         endpoint = made.endpoints.intend(plan)
         try:
             return await rent(
@@ -35,6 +38,7 @@ async def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
                 made.endpoints,
                 emit,
                 PATIENCE["practice"],  # type: ignore[arg-type]
+                not_after=not_after,
             )
         except NoCapacity:
             made.endpoints.end(endpoint.id, None)
@@ -151,3 +155,41 @@ async def test_a_type_that_is_not_there(services: Services) -> None:
     """The nearest name is proposed."""
     with pytest.raises(UsageError, match="there is no instance type 'gpu_1x_a11'"):
         await up(services, [], allowed=Allowed(instance_types=("gpu_1x_a11", "gpu_1x_a10")))
+
+
+async def test_a_launch_whose_turn_comes_after_the_deadline_is_not_sent(services: Services) -> None:
+    """The regions are gone through at the pace of launches: those whose turn is too late are let go."""
+    choices = Choices("smollm2-135m", "practice", name="demo", instance_type="gpu_1x_a10")
+    plan = await services.plan(choices)
+    with pytest.raises(TooLate) as caught:
+        await services.deploy(plan, lambda _: None, not_after=time.time() - 1)
+    assert caught.value.exit_code == 4
+    assert await machines(services) == []
+    assert services.endpoints.live() == []
+
+
+async def test_the_record_of_what_another_is_launching_stays(services: Services, tmp_path: Path) -> None:
+    """Two `up` of one name: the one that was refused does not end the record under which the other launches."""
+    plan = await services.plan(Choices("smollm2-135m", "practice", name="demo"))
+    endpoint = services.endpoints.intend(plan)
+    cloud = services.cloud("practice")
+    async with services.endpoints.launching(endpoint.id):
+        refused = asyncio.create_task(
+            _clean_up(endpoint, NoCapacity("sold out"), cloud, services.endpoints, lambda _: None, Patience())
+        )
+        await asyncio.sleep(0)
+        id_ = await cloud.launch(Launch(endpoint.instance_name, "cpu_4x_general", "us-west-1"))
+        there = Instance(id_, endpoint.instance_name, "booting", "cpu_4x_general", "us-west-1")
+        services.endpoints.change(endpoint.id, instance=there, launched=datetime.now(UTC), state="booting")
+    await refused
+    assert services.endpoints.find("demo").state == "booting"
+
+
+async def test_an_endpoint_that_was_ended_meanwhile_is_not_launched(services: Services) -> None:
+    """Its machine would be in no record."""
+    plan = await services.plan(Choices("smollm2-135m", "practice", name="demo"))
+    endpoint = services.endpoints.intend(plan)
+    services.endpoints.end(endpoint.id, None)
+    with pytest.raises(UsageError, match="ended by another"):
+        await rent(endpoint, services.cloud("practice"), services.endpoints, lambda _: None, PATIENCE["practice"])
+    assert await machines(services) == []
