@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 ADDRESSES = range(2, 250)
 """Last numbers of the addresses that machines get; strangers have those above. An address is used again."""
 
+OWN = {"launched", "number", "public_keys", "boot", "hidden_reads", "seconds_to_ssh", "programs"}
+"""What is known of a machine and not shown."""
+
 
 class Account:
     """One account and all that is in it."""
@@ -96,17 +99,26 @@ class Account:
 
     def instances(self) -> list[dict[str, Any]]:
         """Everything that the account lists."""
-        return [_shown(one) for one in (*self._instances.values(), *self._strangers.values())]
+        there = [*self._instances.values(), *self._strangers.values()]
+        return [self._shown(one) for one in there if not _hides(one)]
 
     def instance(self, id: str) -> dict[str, Any]:  # noqa: A002
         """One of them. Raises Refused."""
-        return _shown(self._find(id))
+        found = self._find(id)
+        if _hides(found):
+            raise missing("instance")
+        return self._shown(found)
 
     def _find(self, id: str) -> dict[str, Any]:  # noqa: A002
         found = self._instances.get(id) or self._strangers.get(id)
         if found is None:
             raise missing("instance")
         return found
+
+    def _shown(self, instance: dict[str, Any]) -> dict[str, Any]:
+        switches = self.faults().switches
+        shown = _shown(instance) | switches.shown
+        return {name: value for name, value in shown.items() if name not in switches.absent}
 
     def idle(self) -> bool:
         """Nothing is launched, or everything is gone."""
@@ -121,6 +133,9 @@ class Account:
         """Launch a machine; returns its id. Raises Refused."""
         key, filesystems = self._checked(asked)
         self.faults().at_launch(asked.instance_type_name, asked.region_name)
+        switches = self.faults().switches
+        kind = catalogue.INSTANCE_TYPES[asked.instance_type_name]
+        price = switches.price_at_launch.get(asked.instance_type_name, kind["price_cents_per_hour"])
         number = next(iter(set(ADDRESSES) - {other["number"] for other in self._instances.values()}), None)
         if number is None:
             raise Refused(400, "global/quota-exceeded", "Quota exceeded.", "Contact Support to increase your quota.")
@@ -131,12 +146,15 @@ class Account:
             "status": "booting",
             "launched": time.time(),
             "number": number,
-            "boot": self.faults().switches.boot,
+            "boot": switches.boot,
+            "hidden_reads": switches.hidden_reads,
+            "seconds_to_ssh": switches.seconds_to_ssh,
+            "programs": switches.programs,
             "ssh_key_names": [key["name"]],
-            "public_keys": [key["public_key"]],
+            "public_keys": [] if switches.refuses_keys else [key["public_key"]],
             "file_system_names": [one["name"] for one in filesystems],
             "region": catalogue.region(asked.region_name),
-            "instance_type": catalogue.INSTANCE_TYPES[asked.instance_type_name],
+            "instance_type": kind | {"price_cents_per_hour": price},
             "tags": msgspec.to_builtins(asked.tags),
         }
         if asked.file_system_mounts:
@@ -189,12 +207,12 @@ class Account:
     def terminate(self, ids: list[str]) -> list[dict[str, Any]]:
         """End machines. Raises Refused when one is not there."""
         found = [self._find(id_) for id_ in ids]
-        for instance in found:
+        for instance in found if not self.faults().deaf() else ():
             if instance["status"] not in ("terminating", "terminated"):
                 instance["status"] = "terminating"
                 self._keep(instance)
                 self._go(self._end(instance))
-        return [_shown(instance) for instance in found]
+        return [self._shown(instance) for instance in found]
 
     def restart(self, ids: list[str]) -> list[dict[str, Any]]:
         """Restart machines: what runs ends, SSH goes for a moment, disk and address stay. Raises Refused."""
@@ -204,14 +222,14 @@ class Account:
         for instance in found:
             if instance["id"] in self._machines:
                 self._go(self._reopen(self._machines[instance["id"]]))
-        return [_shown(instance) for instance in found]
+        return [self._shown(instance) for instance in found]
 
     def rename(self, id: str, name: str) -> dict[str, Any]:  # noqa: A002
         """Give a machine another name. Raises Refused."""
         instance = self._find(id)
         instance["name"] = name
         self._keep(instance)
-        return _shown(instance)
+        return self._shown(instance)
 
     # ---- life
 
@@ -220,7 +238,8 @@ class Account:
         from llama_tui.practice.machines import Machine
 
         folder = self._folder / "machines" / instance["id"]
-        machine = Machine(instance["id"], folder, self._folder / "cache", instance["public_keys"])
+        cache, programs = self._folder / "cache", instance.get("programs", {})
+        machine = Machine(instance["id"], folder, cache, instance["public_keys"], programs)
         self._machines[instance["id"]] = machine
         return machine
 
@@ -231,11 +250,15 @@ class Account:
 
     async def _boot(self, instance: dict[str, Any]) -> None:
         """Take a machine from where it is on its way to where it gets; its end may come between any two steps."""
-        timing, machine = self._timing, self._machines[instance["id"]]
+        timing, machine, boot = self._timing, self._machines[instance["id"]], instance["boot"]
 
-        async def after(seconds: float) -> bool:
+        async def after(seconds: float, status: str = "booting") -> bool:
             await asyncio.sleep(instance["launched"] + seconds - time.time())
-            return str(instance["status"]) == "booting"
+            return str(instance["status"]) == status
+
+        async def open_ssh() -> None:
+            await machine.open_ssh()
+            self._write_ssh_config()
 
         if not await after(timing.ip):
             return
@@ -243,12 +266,19 @@ class Account:
         self._keep(instance)
         if not await after(timing.ip + timing.ssh):
             return
-        if not instance["boot"]:  # of one that boots badly, sshd never comes up
-            await machine.open_ssh()
-            self._write_ssh_config()
-        if await after(timing.ip + timing.ssh + timing.active) and instance["boot"] != "stuck":
-            instance["status"] = instance["boot"] or "active"
-            self._keep(instance)
+        late = instance.get("seconds_to_ssh", 0.0)
+        if not boot and not late:
+            await open_ssh()
+        active = timing.ip + timing.ssh + timing.active
+        if not await after(active) or boot == "stuck":
+            return
+        if boot == "terminated":
+            await self._end(instance)
+            return
+        instance["status"] = boot or "active"
+        self._keep(instance)
+        if late and not boot and await after(active + late, "active"):
+            await open_ssh()
 
     async def _end(self, instance: dict[str, Any]) -> None:
         waiting = [asyncio.sleep(self._timing.terminating)]
@@ -287,8 +317,7 @@ def _shown(instance: dict[str, Any]) -> dict[str, Any]:
     action: dict[str, Any] = {"available": status not in reason}
     if status in reason:
         action |= {"reason_code": reason[status], "reason_description": "The instance is not running."}
-    hidden = {"launched", "number", "public_keys", "boot"}
-    shown = {name: value for name, value in instance.items() if name not in hidden}
+    shown = {name: value for name, value in instance.items() if name not in OWN}
     # A machine that boots can be terminated.
     shown["actions"] = dict.fromkeys(("migrate", "rebuild", "restart", "cold_reboot"), action)
     shown["actions"]["terminate"] = {"available": True} if status == "booting" else action
@@ -302,6 +331,13 @@ def _shown(instance: dict[str, Any]) -> dict[str, Any]:
             "jupyter_url": f"https://jupyter-{id_}.lambdaspaces.com/?token={token}",
         }
     return shown
+
+
+def _hides(instance: dict[str, Any]) -> bool:
+    """Whether this read does not show it yet."""
+    left = instance.get("hidden_reads", 0)
+    instance["hidden_reads"] = max(left - 1, 0)
+    return bool(left > 0)
 
 
 def _stranger(number: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from llama_tui.practice.requests import (
     RenameRequest,
     read,
 )
+from llama_tui.practice.switches import Scripted
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -41,6 +42,21 @@ class LostAnswer(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"data":', "more_body": True})
         raise ConnectionResetError
+
+
+async def scripted(answer: Scripted, request: Request, own: Answer) -> Response:
+    """The answer that a switch has put in the place of the account's own."""
+    await asyncio.sleep(answer.seconds)
+    done = await own(request) if answer.done or not (answer.status or answer.drops) else None
+    if answer.drops:
+        return LostAnswer()
+    if not answer.status:
+        assert done
+        return done
+    if answer.code:
+        error = {"code": answer.code, "message": "The vendor's words."}
+        return JSONResponse({"error": error}, answer.status, answer.headers)
+    return Response(answer.body, answer.status, answer.headers, "text/html")
 
 
 def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
@@ -66,7 +82,10 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
                     hint = "Check your API key or create a new one, then try again."
                     raise Refused(401, "global/invalid-api-key", why, hint)
                 heard()
-                account.faults().at_call(launch=request.url.path.endswith("/launch"))
+                faults = account.faults()
+                faults.at_call(launch=request.url.path.endswith("/launch"))
+                if found := faults.scripted(f"{request.method} {request.url.path.removeprefix('/api/v1/')}"):
+                    return await scripted(found, request, answer)
                 return await answer(request)
             except Refused as refused:
                 headers = {"Retry-After": str(math.ceil(refused.retry_after))} if refused.retry_after else None
@@ -84,11 +103,14 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
         return data(account.rename(request.path_params["id"], read(await request.body(), RenameRequest).name))
 
     async def instance_types(request: Request) -> Response:
+        listed = account.faults().switches.listed
         return data(
             {
                 name: {
                     "instance_type": kind,
-                    "regions_with_capacity_available": [catalogue.region(code) for code in catalogue.CAPACITY[name]],
+                    "regions_with_capacity_available": [
+                        catalogue.region(code) for code in listed.get(name, catalogue.CAPACITY[name])
+                    ],
                 }
                 for name, kind in catalogue.INSTANCE_TYPES.items()
             }
@@ -96,8 +118,6 @@ def app(account: Account, key: str, heard: Callable[[], None]) -> ASGIApp:
 
     async def launch(request: Request) -> Response:
         id_ = account.launch(read(await request.body(), LaunchRequest))
-        if account.faults().loses_answer():
-            return LostAnswer()
         return data({"instance_ids": [id_]})
 
     async def terminate(request: Request) -> Response:

@@ -42,17 +42,18 @@ def for_the_process(environment: Mapping[str, str]) -> dict[str, str]:
     return kept | _network(environment)
 
 
-def for_a_command(machine: str, home: Path, scratch: Path, cache: Path) -> dict[str, str]:
+def for_a_command(machine: str, home: Path, scratch: Path, cache: Path, programs: Path) -> dict[str, str]:
     """What a command of a machine finds.
 
     Args:
         machine: its id.
         home: its user's home.
         scratch: its TMPDIR, which goes with it.
+        programs: folder of those that it finds before this computer's own.
         cache: shared by all machines: like on a Lambda filesystem, wheels and weights are found by the next one.
     """
     return {
-        "PATH": os.environ.get("PATH", os.defpath),
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "SHELL": "/bin/sh",
         "HOME": str(home),

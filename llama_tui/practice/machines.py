@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncssh
 
@@ -29,9 +31,17 @@ class Machine:
         folder: holds `home/`, the host key and the path of its TMPDIR.
         cache: folder that all machines share as XDG_CACHE_HOME, like a filesystem that is attached.
         authorized: the public keys that may log in, as OpenSSH lines. More can be added on the machine.
+        programs: name → shell script; found before this computer's own.
     """
 
-    def __init__(self, id: str, folder: Path, cache: Path, authorized: list[str]) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        folder: Path,
+        cache: Path,
+        authorized: list[str],
+        programs: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.id = id
         self.home = folder / "home"
         self.port = 0
@@ -39,6 +49,7 @@ class Machine:
         self._folder = folder
         self._cache = cache
         self._authorized = authorized
+        self._programs = programs
         self._server: SshServer | None = None
         self._ended = False
         self._turning = asyncio.Lock()
@@ -49,7 +60,7 @@ class Machine:
             if self._ended or self._server:
                 return
             host_key = self._first_boot()
-            environment = for_a_command(self.id, self.home, self._scratch(), self._cache)
+            environment = for_a_command(self.id, self.home, self._scratch(), self._cache, self._folder / "bin")
             server = SshServer(self.home, host_key, environment)
             self.port = await server.listen(self.port)
             self._server = server
@@ -80,6 +91,11 @@ class Machine:
             authorized_keys = self.home / ".ssh" / "authorized_keys"
             authorized_keys.touch(mode=0o600)
             authorized_keys.write_text("".join(lines))
+            for name, script in self._programs.items():
+                program = self._folder / "bin" / name
+                program.parent.mkdir(exist_ok=True)
+                program.write_text(f"#!/bin/sh\n{script}\n")
+                program.chmod(0o700)
             host_key.touch(mode=0o600)
             host_key.write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
         return host_key

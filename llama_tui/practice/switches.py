@@ -2,7 +2,8 @@
 
 `switches.json` in the practice folder is read anew when it changes:
 
-    {"insufficient_capacity": ["gpu_1x_a10 us-east-1"], "boot": "stuck", "lost_launch_answers": 1}
+    {"insufficient_capacity": ["gpu_1x_a10 us-east-1"], "boot": "stuck",
+     "answers": [{"to": "GET instances", "status": 503, "code": "provider/internal-unavailable", "times": 2}]}
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,24 +30,63 @@ class Timing(msgspec.Struct, frozen=True):
     restart: float = 0.3
 
 
-Boot = Literal["", "stuck", "unhealthy"]
+class Scripted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What requests get instead of the account's own answer."""
+
+    to: str = ""
+    """How they begin: `POST instance-operations/launch`. Empty: all of them."""
+    skip: int = 0
+    """So many of them pass first."""
+    times: int = 1
+    """So many of them get it; 0: all."""
+    status: int = 0
+    """0: the account answers (late, where `seconds` says so)."""
+    code: str = ""
+    """With it the body is the vendor's envelope."""
+    body: str = ""
+    """Else this, as it is."""
+    headers: dict[str, str] = {}
+    seconds: float = 0.0
+    """Until the answer."""
+    drops: bool = False
+    """The connection breaks in the middle of the answer."""
+    done: bool = False
+    """What was asked for happens all the same."""
 
 
 class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `switches.json` can say."""
+    """What `switches.json` can say. What is about machines is for those that are launched while it is said."""
 
-    insufficient_capacity: tuple[str, ...] = ()
-    """`TYPE` or `TYPE REGION`: listed as available, refused at launch."""
-    lost_launch_answers: int = 0
-    """So many launches happen, and their answer never arrives."""
-    boot: Boot = ""
-    """`stuck`: booting for ever; `unhealthy`: comes up so. For machines launched while it is set."""
-    strangers: int = 0
-    """So many machines in the account that somebody else has launched."""
+    answers: tuple[Scripted, ...] = ()
+    """The first that fits a request is taken."""
     seconds_between_calls: float = 0.0
     """A call that comes sooner gets 429. Lambda: 1."""
     seconds_between_launches: float = 0.0
     """A launch that comes sooner gets 429. Lambda: 12."""
+    insufficient_capacity: tuple[str, ...] = ()
+    """`TYPE` or `TYPE REGION`: listed as available, refused at launch."""
+    listed: dict[str, tuple[str, ...]] = {}
+    """Type → the regions that are listed, whatever there is."""
+    price_at_launch: dict[str, int] = {}
+    """Type → cents per hour of one that is launched, whatever is listed."""
+    hidden_reads: int = 0
+    """So many reads do not show a machine that is there."""
+    boot: Literal["", "stuck", "unhealthy", "preempted", "terminated"] = ""
+    """`stuck`: booting for ever; else what it becomes instead of active. sshd never comes up."""
+    seconds_to_ssh: float = 0.0
+    """sshd comes up so long after the machine is active; 0: before it is."""
+    refuses_keys: bool = False
+    """sshd lets nobody in."""
+    programs: dict[str, str] = {}
+    """Name → shell script that the machine finds before its own program of that name."""
+    shown: dict[str, Any] = {}
+    """Laid over every machine that is shown: `{"status": "unhealthy", "ip": null, "is_new": true}`."""
+    absent: tuple[str, ...] = ()
+    """Fields that no machine shows."""
+    deaf_terminates: int = 0
+    """So many requests to terminate are accepted, and nothing happens."""
+    strangers: int = 0
+    """So many machines in the account that somebody else has launched."""
 
 
 class Faults:
@@ -56,7 +96,9 @@ class Faults:
         self.switches = Switches()
         self._file = file
         self._seen: tuple[int, int, int] | None = None
-        self._answers_to_lose = 0
+        self._deaf = 0
+        self._asked: dict[int, int] = {}
+        """Place in `answers` → requests that it fitted."""
         self._last: dict[str, float] = {}
 
     def read_if_changed(self) -> bool:
@@ -74,7 +116,8 @@ class Faults:
         except (OSError, ValueError) as error:
             print(f"{self._file.name} is left aside: {error}", file=sys.stderr, flush=True)  # noqa: T201
             return False
-        self._answers_to_lose = self.switches.lost_launch_answers
+        self._deaf = self.switches.deaf_terminates
+        self._asked.clear()
         self._last.clear()
         return True
 
@@ -90,13 +133,23 @@ class Faults:
             raise Refused(429, "global/rate-limited", "Too many requests.", retry_after=wait)
         self._last |= dict.fromkeys(gaps, now)
 
+    def scripted(self, request: str) -> Scripted | None:
+        """What this request (`GET instances/ID`) gets instead of the account's answer."""
+        for place, one in enumerate(self.switches.answers):
+            if not request.startswith(one.to):
+                continue
+            asked = self._asked[place] = self._asked.get(place, 0) + 1
+            if asked > one.skip and (not one.times or asked <= one.skip + one.times):
+                return one
+        return None
+
     def at_launch(self, instance_type: str, region: str) -> None:
         """Raises Refused where a type that is listed is not there after all."""
         if {instance_type, f"{instance_type} {region}"} & set(self.switches.insufficient_capacity):
             raise insufficient_capacity()
 
-    def loses_answer(self) -> bool:
-        """Whether the answer to the launch that has just happened never arrives."""
-        lost = self._answers_to_lose > 0
-        self._answers_to_lose -= lost
-        return lost
+    def deaf(self) -> bool:
+        """Whether nothing happens on this request to terminate."""
+        deaf = self._deaf > 0
+        self._deaf -= deaf
+        return deaf

@@ -53,7 +53,7 @@ async def meant(services: Services, **chosen: object) -> tuple[Plan, Endpoint]:
 async def test_a_launch_whose_answer_is_lost_is_found_by_its_name(services: Services) -> None:
     """The connection breaks after the launch: the account is looked through, and nothing is launched twice."""
     _, endpoint = await meant(services)
-    switch(services, lost_launch_answers=1)
+    switch(services, answers=[{"to": "POST instance-operations/launch", "done": True, "drops": True}])
     events: list[Event] = []
     rented = await rent(endpoint, services.cloud("practice"), services.endpoints, events.append, QUICK)
     listed = await services.account("practice")

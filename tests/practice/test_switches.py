@@ -35,7 +35,7 @@ async def test_a_type_that_is_listed_and_refused(api: Api) -> None:
 
 async def test_a_launch_whose_answer_is_lost_has_happened(api: Api) -> None:
     """The connection drops; the machine is in the account under its name. The next launch answers."""
-    flip(api, {"lost_launch_answers": 1})
+    flip(api, {"answers": [{"to": "POST instance-operations/launch", "done": True, "drops": True}]})
     with pytest.raises(httpx2.HTTPError):
         await api.client.post("/api/v1/instance-operations/launch", json=BODY)
     assert [one["name"] for one in await api.ask("GET", "/instances")] == ["lost"]
