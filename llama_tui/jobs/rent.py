@@ -24,6 +24,7 @@ from llama_tui.core.errors import (
 from llama_tui.core.events import Emit, InstanceChanged, Said
 from llama_tui.core.instances import DOOMED, GONE, Instance, Launch
 from llama_tui.core.interfaces import Cloud
+from llama_tui.core.money import per_hour
 from llama_tui.endpoints import Endpoint, Endpoints
 
 LAUNCH_ASKED = "launch asked"
@@ -168,11 +169,19 @@ async def _answering(
     shown = None
     changed = time.monotonic()
     while True:
-        listed = await cloud.instance(id_)
+        try:
+            listed = await cloud.instance(id_)
+        except CloudRefused as error:  # the machine boots on while the API has its troubles
+            if time.monotonic() - changed > patience.boot:
+                raise
+            emit(Said(f"{error.sentence}; asking again"))
+            await asyncio.sleep(patience.poll)
+            continue
         if listed is None and time.monotonic() - changed > patience.settle:
             raise SetupFailed(f"the machine {id_} is gone", f"forget it: llama-tui down {endpoint.name}")
         if listed is not None and (listed.status, listed.ip) != shown:
             shown, changed = (listed.status, listed.ip), time.monotonic()
+            _say_price(endpoint, listed, emit)
             endpoint = endpoints.change(endpoint.id, instance=listed)
             emit(InstanceChanged(listed))
         if listed is not None and listed.status in DOOMED:
@@ -192,3 +201,10 @@ async def _answering(
         if time.monotonic() - changed > patience.boot:
             raise SetupFailed(f"the machine did not come up: {reason}", "end it and try another region or type")
         await asyncio.sleep(patience.poll)
+
+
+def _say_price(endpoint: Endpoint, listed: Instance, emit: Emit) -> None:
+    """A price that is another than the one that was agreed to is said once."""
+    agreed = endpoint.price_cents_per_hour
+    if listed.price_cents_per_hour and agreed and listed.price_cents_per_hour != agreed:
+        emit(Said(f"! it costs {per_hour(listed.price_cents_per_hour)}, not {per_hour(agreed)} as was listed"))

@@ -4,50 +4,16 @@ Against the practice cloud: the Lambda client, the vendor's API over HTTP, failu
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from llama_tui.core.errors import NoCapacity, SetupFailed, StillThere
 from llama_tui.core.events import Event, Said
-from llama_tui.core.instances import GONE, Instance, Launch
-from llama_tui.core.plan import Choices, Plan
-from llama_tui.endpoints import Endpoint
+from llama_tui.core.instances import Launch
 from llama_tui.jobs.rent import LAUNCH_ASKED, Patience, rent
 from llama_tui.services import PATIENCE, Services
-
-QUICK = replace(PATIENCE["practice"], settle=1.0, boot=3.0, terminate=5.0)
-
-
-@pytest.fixture
-async def services(tmp_path: Path) -> AsyncIterator[Services]:
-    made = Services(state=tmp_path / "state", config=tmp_path / "config.toml")
-    yield made
-    switch(made)
-    cloud = made.cloud("practice")
-    for instance in await cloud.instances():
-        await cloud.terminate(instance.id)
-    await made.aclose()
-
-
-def switch(services: Services, **switches: object) -> None:
-    """Switch failures on; without any, all off."""
-    file = services.state / "practice" / "switches.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(switches))
-
-
-async def running(services: Services) -> list[Instance]:
-    """What the account lists and bills. A terminated machine is listed for a moment longer."""
-    return [one for one in await services.account("practice") if one.status not in GONE]
-
-
-async def meant(services: Services, **chosen: object) -> tuple[Plan, Endpoint]:
-    plan = await services.plan(Choices("smollm2-135m", "practice", name="demo", **chosen))  # type: ignore[arg-type]
-    return plan, services.endpoints.intend(plan)
+from tests.jobs.practice_account import QUICK, meant, running, switch
 
 
 async def test_a_launch_whose_answer_is_lost_is_found_by_its_name(services: Services) -> None:
