@@ -167,6 +167,7 @@ async def _answering(
     assert endpoint.instance is not None
     id_ = endpoint.instance.id
     shown = None
+    trouble = ""
     changed = time.monotonic()
     while True:
         try:
@@ -174,7 +175,9 @@ async def _answering(
         except CloudRefused as error:  # the machine boots on while the API has its troubles
             if time.monotonic() - changed > patience.boot:
                 raise
-            emit(Said(f"{error.sentence}; asking again"))
+            if error.sentence != trouble:
+                trouble = error.sentence
+                emit(Said(f"{trouble}; asking again"))
             await asyncio.sleep(patience.poll)
             continue
         if listed is None and time.monotonic() - changed > patience.settle:

@@ -5,7 +5,7 @@
     {"insufficient_capacity": ["gpu_1x_a10 us-east-1"], "boot": "stuck",
      "answers": [{"to": "GET instances", "status": 503, "code": "provider/internal-unavailable", "times": 2}]}
 
-Not imitated: what no step of ours touches (dpkg's lock, Docker), and ports behind the firewall (all goes through SSH).
+Not imitated: what no step of ours touches (dpkg's lock, Docker), and ports behind the firewall (all goes by SSH).
 """
 
 from __future__ import annotations
