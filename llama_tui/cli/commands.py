@@ -196,6 +196,7 @@ def _ask_before_renting(decided: Plan, allowed: Allowed, yes: bool) -> None:
         price = f"up to {money.per_hour(allowed.max_cents_per_hour)}"
     if not sys.stdin.isatty():
         raise UsageError(f"this rents a machine for {price}", "say --yes to agree")
+    output.tell("The account gets the public half of this computer's SSH key, if it has not got it.")
     if not click.confirm(f"Rent it for {price}?", err=True):
         raise UsageError("nothing was rented", "change the plan with the options of `llama-tui up --help`")
 

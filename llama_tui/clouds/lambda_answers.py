@@ -61,6 +61,11 @@ class FirewallRule(msgspec.Struct, frozen=True):
     source_network: str | None = None
     description: str | None = None
 
+    def lets_in(self, port: int) -> bool:
+        """Whether TCP connections to this port are let in. A rule without ports is for all of them."""
+        first, last = (self.port_range or [port])[0], (self.port_range or [port])[-1]
+        return self.protocol in ("tcp", "all") and first <= port <= last
+
 
 class Launched(msgspec.Struct, frozen=True):
     """The answer to a launch."""

@@ -33,6 +33,7 @@ from llama_tui.core.errors import (
     HostUnreachable,
     LlamaTuiError,
     NoCapacity,
+    PreflightFailed,
     TooLate,
     UsageError,
     unknown,
@@ -308,6 +309,21 @@ class LambdaCloud:
             if same_key(key.public_key or "") == same_key(line):
                 return f"{self._ssh_key.private} opens it; the account has it as {key.name}"
         return f"{self._ssh_key.private} opens it; it is added to the account at the launch, as {self._ssh_key.name}"
+
+    async def firewall_state(self) -> str:
+        """From where SSH reaches the account's machines; nothing is written.
+
+        Raises:
+            PreflightFailed: no rule lets SSH in.
+        """
+        rules = [rule for rule in await self.firewall_rules() if rule.lets_in(22)]
+        if not rules:
+            raise PreflightFailed(
+                "no firewall rule of the account lets SSH in",
+                "add one for TCP port 22 on the Firewall page of cloud.lambda.ai: no machine can be reached without it",
+            )
+        sources = sorted({rule.source_network or "anywhere" for rule in rules})
+        return f"SSH is let in from {', '.join(sources)}"
 
     async def _ssh_key_name(self) -> str:
         """The account's name for our key, which is added where it is missing."""

@@ -81,6 +81,11 @@ class PracticeCloud:
         cloud: Any = await self._cloud()
         return str(await cloud.ssh_key_state())
 
+    async def firewall_state(self) -> str:
+        """From where SSH reaches the pretend machines."""
+        cloud: Any = await self._cloud()
+        return str(await cloud.firewall_state())
+
     @asynccontextmanager
     async def connect(self, instance: Instance) -> AsyncIterator[Host]:
         """Reach a pretend machine by real SSH."""

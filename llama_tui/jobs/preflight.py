@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from llama_tui.core.errors import CredentialRejected, LlamaTuiError, PreflightFailed, UsageError
@@ -64,16 +64,16 @@ class Wanted:
     engine: Callable[[Model], Engine]
     hub: Hub
     hf_token: Secret | None
-    ssh_key: Callable[[], Awaitable[str]] | None = None
-    """What there is of a key on both sides; None where keys are the person's own affair."""
+    looks: Mapping[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
+    """What else of the account can be looked at: name → what there is; it raises what is missing."""
     image_family: str = ""
 
 
 async def preflight(wanted: Wanted) -> list[Check]:
     """Every check, in the order in which a person would mend them."""
     groups: list[Coroutine[Any, Any, list[Check]]] = [_machine(wanted), _weights(wanted)]
-    if wanted.ssh_key:
-        groups.insert(1, _ssh_key(wanted.ssh_key))
+    if wanted.looks:
+        groups.insert(1, _account(wanted.looks))
     done = await asyncio.gather(*groups)
     return [*(check for checks in done for check in checks), *_limits(wanted.choices)]
 
@@ -184,8 +184,8 @@ def _image(wanted: Wanted, engine: Engine) -> list[Check]:
     return [Check("image", "ok", f"{wanted.image_family}, Python {python}" if python else wanted.image_family)]
 
 
-async def _ssh_key(look: Callable[[], Awaitable[str]]) -> list[Check]:
-    return [await _looked("ssh key", look())]
+async def _account(looks: Mapping[str, Callable[[], Awaitable[str]]]) -> list[Check]:
+    return list(await asyncio.gather(*(_looked(what, look()) for what, look in looks.items())))
 
 
 # ---- the weights

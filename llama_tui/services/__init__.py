@@ -139,10 +139,8 @@ class Services:
         from llama_tui import hub
         from llama_tui.jobs.preflight import Wanted, preflight
 
-        async def ssh_key() -> str:
-            cloud: Any = self.cloud(choices.cloud)
-            return str(await cloud.ssh_key_state())
-
+        of_lambda = choices.cloud in ("lambda", "practice")
+        account: Any = self.cloud(choices.cloud) if of_lambda else None
         return await preflight(
             Wanted(
                 choices=choices,
@@ -151,7 +149,7 @@ class Services:
                 engine=lambda model: engine_for(choices.engine, model),
                 hub=hub,
                 hf_token=await asyncio.to_thread(credentials.find, "hf"),
-                ssh_key=ssh_key if choices.cloud in ("lambda", "practice") else None,
+                looks={"ssh key": account.ssh_key_state, "firewall": account.firewall_state} if account else {},
                 image_family=self.settings.lambda_.image_family if choices.cloud == "lambda" else "",
             )
         )

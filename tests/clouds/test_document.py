@@ -20,7 +20,7 @@ from tests.practice.lambda_http import until
 EVERY_CALL = {
     "instance_types", "instances", "instance", "launch", "terminate", "restart", "rename", "regions", "images",
     "filesystems", "create_filesystem", "region_of_filesystem", "firewall_rules", "ssh_keys", "ssh_key_state",
-    "add_ssh_key", "generate_ssh_key",
+    "firewall_state", "add_ssh_key", "generate_ssh_key",
 }  # fmt: skip
 OPERATIONS = {
     "GET /api/v1/instance-types",
@@ -71,6 +71,7 @@ async def test_every_call_is_as_the_document_says(held: tuple[LambdaCloud, Held]
     )
     assert len(await cloud.ssh_keys()) == 2
     assert [rule.protocol for rule in await cloud.firewall_rules()]
+    assert await cloud.firewall_state() == "SSH is let in from 0.0.0.0/0"
     id_ = await cloud.launch(Launch("held", "cpu_4x_general", "us-east-1", filesystem="weights"))
 
     async def active() -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from llama_tui.clouds.lambda_cloud import LambdaCloud
 from llama_tui.clouds.ssh_key import SshKey
-from llama_tui.core.errors import CloudRefused, HostUnreachable, NoCapacity
+from llama_tui.core.errors import CloudRefused, HostUnreachable, NoCapacity, PreflightFailed
 from llama_tui.core.instances import Instance, Launch
 from llama_tui.hosts.host_keys import HostKeys
 from llama_tui.redact import Secret
@@ -289,6 +289,8 @@ async def test_the_rest_of_the_account(account: Account, cloud: LambdaCloud) -> 
     assert [region.description for region in await cloud.regions()] == ["Virginia, USA"]
     account.when("GET firewall-rules", data([{"protocol": "icmp", "source_network": "0.0.0.0/0", "description": ""}]))
     assert (await cloud.firewall_rules())[0].protocol == "icmp"
+    with pytest.raises(PreflightFailed, match="lets SSH in"):
+        await cloud.firewall_state()
     assert "PUT" not in {request.method for request in account.seen}
 
 

@@ -28,7 +28,16 @@ async def test_everything_is_there(tmp_path: Path, hub_server: str, monkeypatch:
     monkeypatch.setenv("HF_TOKEN", GRANTED)
     checks = await checked(tmp_path, Choices(GATED_REPO, "practice", instance_type="gpu_1x_a10"))
     assert set(states(checks).values()) == {"ok"}, checks
-    assert list(checks) == ["account", "size", "disk", "capacity", "ssh key", "Hugging Face token", "weights"]
+    assert list(checks) == [
+        "account",
+        "size",
+        "disk",
+        "capacity",
+        "ssh key",
+        "firewall",
+        "Hugging Face token",
+        "weights",
+    ]
     assert "0 machines running" in checks["account"].detail
     assert checks["Hugging Face token"].detail == "valid; it is kim's"
     assert "8,192 tokens of context" in checks["size"].detail

@@ -66,5 +66,6 @@ def before_launch(plan: Plan) -> tuple[str, Details, str]:
     if plan.cloud == "practice":
         rows[-1] = (rows[-1][0], rows[-1][1].removesuffix(" and costs on"))
         return f"Practise with {plan.name}?", [*rows, ("cost", f"nothing; on Lambda {price}")], "Launch"
+    rows.append(("ssh key", "this computer's opens it; the account gets its public half, if it has not got it"))
     rows.append(("cost", f"{price} from the launch until you terminate it"))
     return f"Rent a machine for {plan.name} at {price}?", rows, "Launch"
