@@ -320,7 +320,7 @@ class LambdaCloud:
         if not rules:
             raise PreflightFailed(
                 "no firewall rule of the account lets SSH in",
-                "add one for TCP port 22 on the Firewall page of cloud.lambda.ai: no machine can be reached without it",
+                "add one for TCP port 22 on the Firewall page of cloud.lambda.ai: no machine is reachable without it",
             )
         sources = sorted({rule.source_network or "anywhere" for rule in rules})
         return f"SSH is let in from {', '.join(sources)}"
