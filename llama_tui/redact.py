@@ -27,7 +27,7 @@ _LOOKS_SECRET = re.compile(
 )
 _NAMED_SECRET = re.compile(
     r"""(?ix) ( ["']? (?:api_keys?|hf_token|jupyter_token|private_key|user_data) ["']? \s* [=:] \s* \[? ["'] )"""
-    r"""([^"']+)"""
+    r"""(?!\$[({a-z_])([^"']+)"""  # `"$(cat FILE)"` holds no secret: it says where one is
 )
 
 _remembered: set[str] = set()

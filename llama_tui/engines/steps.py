@@ -25,10 +25,14 @@ server_lives() {
 
 def _choose_port(port: int) -> str:
     """Note in `port` the port that was asked for, or the first free one from 8000."""
+    last = FIRST_PORT + 999
+    ports, taken = f"range({FIRST_PORT}, {last + 1})", f"no port from {FIRST_PORT} to {last} is free on this machine"
+    if port:
+        ports, taken = f"[{port}]", f"port {port} is in use on this machine"
     return f"""\
-python3 - <<'PY' >port.new || say "port {port} is in use on this machine" "choose another one with --port"
+python3 - <<'PY' >port.new || say "{taken}" "choose another one with --port"
 import socket, sys
-for port in {f"[{port}]" if port else f"range({FIRST_PORT}, {FIRST_PORT + 1000})"}:
+for port in {ports}:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

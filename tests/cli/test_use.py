@@ -99,3 +99,23 @@ def test_doctor_fails_when_something_needed_is_missing(llama_tui: Command, tmp_p
     done = llama_tui.run("doctor", exit_code=3)
     assert "✕ settings" in done.stdout.lower()
     assert "cloud must be a text in quotes" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--model", "smollm2-135m"),
+        ("--model", "llama-3-8b", "--engine", "vllm", "--profile", "guide"),
+        ("--model", "llama-3-70b", "--engine", "vllm", "--profile", "guide"),
+        ("--model", "llama-3.1-8b", "--engine", "vllm"),
+    ],
+    ids=" ".join,
+)
+def test_the_plan_as_a_script_is_a_script(llama_tui: Command, options: tuple[str, ...], tmp_path: Path) -> None:
+    """What is printed can be kept and run: nothing in it is blotted out, and a shell reads it."""
+    script = llama_tui("plan", "--cloud", "practice", *options, "--script")
+    assert "•" not in script
+    assert "api_key" in script
+    file = tmp_path / "setup.sh"
+    file.write_text(script)
+    assert subprocess.run(["sh", "-n", str(file)], capture_output=True).returncode == 0
