@@ -91,6 +91,7 @@ EXTRAS = _all(
 
 CHOICES = _all(
     MODEL,
+    click.option("--revision", default="", help="Branch, tag or commit of the model's repository. [default: main]"),
     CLOUD,
     HOST,
     click.option(
@@ -159,6 +160,7 @@ def choices_of(services: Services, given: dict[str, Any]) -> Choices:
     return Choices(
         model=given["model"] or services.model_of(given["name"]) or services.settings.model,
         cloud=cloud,
+        revision=given["revision"],
         host=given["host"],
         instance_type=types[0] if len(types) == 1 else "",
         region=regions[0] if len(regions) == 1 else "",

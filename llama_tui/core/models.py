@@ -76,6 +76,8 @@ class Model:
     """The first vLLM that loads it: Llama 3.1 and newer want rope type `llama3` (vllm.md §0)."""
     folder: str = ""
     """Set: the checkpoint lies in this folder of the machine, `/…` or `~/…`; nothing is downloaded."""
+    revision: str = ""
+    """Branch, tag or commit of the repository; empty: its main branch."""
 
     @property
     def weights_bytes(self) -> int:
@@ -174,6 +176,14 @@ _GGUF_PATH = re.compile(r"^([\w.-]+/[\w.-]+)[:/]([\w./-]+\.gguf)$")
 
 
 _REPO_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+
+
+def at_revision(model: Model, revision: str) -> Model:
+    """The model at a branch, tag or commit of its repository. Raises UsageError where it is in none."""
+    if revision and (model.folder or (model.gguf and model.gguf.wheel)):
+        where = f"in the folder {model.folder}" if model.folder else "on PyPI"
+        raise UsageError(f"{model.name} is {where} and has no revisions", "leave --revision out")
+    return replace(model, revision=revision)
 
 
 def is_known(name: str) -> bool:

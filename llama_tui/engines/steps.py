@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 
+from llama_tui.core.models import Model
 from llama_tui.core.plan import Extras, Step
 
 FIRST_PORT = 8000
@@ -84,6 +85,11 @@ python3 -m venv {folder} ||
 def host_path(path: str) -> str:
     """A path on the machine as one word of shell; `~/` is the home there."""
     return '"$HOME"/' + shlex.quote(path[2:]) if path.startswith("~/") else shlex.quote(path)
+
+
+def at(model: Model) -> str:
+    """The option of `hf download` and of vLLM that names the model's revision; empty for the main branch."""
+    return f" --revision {shlex.quote(model.revision)}" if model.revision else ""
 
 
 def exports(extras: Extras) -> str:

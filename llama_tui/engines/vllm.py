@@ -51,7 +51,8 @@ def _flags(serving: Serving) -> str:
         "served-model-name": shlex.quote(serving.model.repo_id) if serving.model.folder else "",
     }
     words = [f" --{name} {value}" for name, value in flags.items() if value]
-    return "".join(words) + "".join(" " + shlex.quote(word) for word in serving.extras.serve_args)
+    words += [f" {shlex.quote(word)}" for word in serving.extras.serve_args]
+    return steps.at(serving.model) + "".join(words)
 
 
 class Vllm:

@@ -108,7 +108,8 @@ venv/bin/python -c '' 2>/dev/null ||
     make = Step("10-venv", "Make a virtual environment", steps.venv("tools") + tools + place)
     if model.folder:
         return make, Step("20-install", "Install vLLM", f"{keep}{lock}{install}\n")
-    fetch = f'HF_HUB_DISABLE_TELEMETRY=1 tools/bin/hf download {shlex.quote(model.repo_id)} --exclude "original/*"'
+    what = shlex.quote(model.repo_id) + steps.at(model)
+    fetch = f'HF_HUB_DISABLE_TELEMETRY=1 tools/bin/hf download {what} --exclude "original/*"'
     cached = shlex.quote("models--" + model.repo_id.replace("/", "--"))
     script = f"{keep}{lock}" + _BOTH.format(fetch=fetch, install=install, cached=cached)
     return make, Step("20-install", "Install vLLM, download the weights", script, ("hf_token",))
@@ -120,7 +121,8 @@ def _use_existing(serving: Serving) -> tuple[Step, ...]:
     if serving.model.folder:
         return (use,)
     fetch = "from huggingface_hub import snapshot_download as get; "
-    fetch += f'print(get("{serving.model.repo_id}", ignore_patterns=["original/*"]))'
+    model = serving.model
+    fetch += f'print(get("{model.repo_id}", revision={model.revision or None!r}, ignore_patterns=["original/*"]))'
     script = f"{_kept(serving)}{steps.exports(serving.extras)}HF_HUB_DISABLE_TELEMETRY=1 "
     script += f"venv/bin/python -c {shlex.quote(fetch)}\n"
     return use, Step("30-weights", "Download the weights", script, ("hf_token",))

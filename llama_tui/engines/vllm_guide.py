@@ -102,7 +102,7 @@ export HF_HUB_OFFLINE=1 VLLM_API_KEY"""
         f"# Here: {_WEIGHTS};\n"
         "# Here: the token is read from a 0600 file that is gone afterwards, instead of being kept on the machine.\n"
         'if [ -n "${HF_TOKEN_PATH:-}" ]; then HF_TOKEN="$(cat "$HF_TOKEN_PATH")"; export HF_TOKEN; fi\n'
-        f'huggingface-cli download {model.repo_id} --exclude "original/*"\n',
+        f'huggingface-cli download {model.repo_id}{steps.at(model)} --exclude "original/*"\n',
         ("hf_token",),
     )
     return (

@@ -48,7 +48,7 @@ class Hub(Protocol):
         """Raises PreflightFailed, CredentialRejected."""
         ...
 
-    async def commit(self, repo_id: str, token: Secret | None) -> str:
+    async def commit(self, repo_id: str, token: Secret | None, *, revision: str = "") -> str:
         """The commit that would be downloaded. Raises PreflightFailed."""
         ...
 
@@ -206,7 +206,7 @@ async def _weights(wanted: Wanted) -> list[Check]:
     if token is None and model.gated:
         fix = f"accept its licence at huggingface.co/{repo_id}, make a read token, then: llama-tui login hf"
         return [Check("Hugging Face token", "failed", f"there is none, and {repo_id} is gated", fix)]
-    looks = [_looked("weights", _of_repo(wanted.hub, repo_id, token))]
+    looks = [_looked("weights", _of_repo(wanted.hub, model, token))]
     if token:
         looks.insert(0, _looked("Hugging Face token", _of_token(wanted.hub, token)))
     return list(await asyncio.gather(*looks))
@@ -216,9 +216,10 @@ async def _of_token(hub: Hub, token: Secret) -> str:
     return f"valid; it is {await hub.whoami(token)}'s"
 
 
-async def _of_repo(hub: Hub, repo_id: str, token: Secret | None) -> str:
-    await hub.check_access(repo_id, token)
-    return f"{repo_id} at {(await hub.commit(repo_id, token))[:8]} may be downloaded"
+async def _of_repo(hub: Hub, model: Model, token: Secret | None) -> str:
+    await hub.check_access(model.repo_id, token)
+    commit = await hub.commit(model.repo_id, token, revision=model.revision)
+    return f"{model.repo_id} at {commit[:8]} may be downloaded"
 
 
 # ---- the money

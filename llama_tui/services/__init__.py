@@ -21,7 +21,7 @@ from llama_tui.core.errors import PreflightFailed, UsageError
 from llama_tui.core.events import Emit
 from llama_tui.core.instances import Instance, InstanceType
 from llama_tui.core.interfaces import Address, Cloud
-from llama_tui.core.models import MODELS, Model, find_model, is_known, model_in_folder, model_of_config
+from llama_tui.core.models import MODELS, Model, at_revision, find_model, is_known, model_in_folder, model_of_config
 from llama_tui.core.plan import Choices, Plan, check_name, default_name, make_plan
 from llama_tui.endpoints import Endpoint, Endpoints, Source
 from llama_tui.engines import engine_for
@@ -154,25 +154,28 @@ class Services:
             )
         )
 
-    async def model(self, name: str) -> Model:
+    async def model(self, name: str, revision: str = "") -> Model:
         """The model of a name of the catalogue, a GGUF file, or any Hugging Face repository, by its config.json.
 
         Raises:
-            UsageError: nothing is called that, or it is no Llama-like model.
+            UsageError: nothing is called that, it is no Llama-like model, or it has no revisions.
             PreflightFailed: the repository is not there, or may not be read with this token.
         """
         if is_known(name):
-            return find_model(name)
-        if name not in self._models:
+            return at_revision(find_model(name), revision)
+        known = f"{name}@{revision}"
+        if known not in self._models:
             from llama_tui import hub
 
-            repo = await hub.look_at(name, await asyncio.to_thread(credentials.find, "hf"))
+            token = await asyncio.to_thread(credentials.find, "hf")
+            repo = await hub.look_at(name, token, revision=revision)
             if not repo.config:
-                await hub.check_access(name, credentials.find("hf"))
-            self._models[name] = model_of_config(
+                await hub.check_access(name, token)
+            model = model_of_config(
                 name, repo.config, parameters=repo.parameters, weights_bytes=repo.weights_bytes, gated=repo.gated
             )
-        return self._models[name]
+            self._models[known] = at_revision(model, revision)
+        return self._models[known]
 
     async def model_for(self, choices: Choices) -> Model:
         """The model that was chosen; a folder on a machine that is there already is looked into.
@@ -181,7 +184,7 @@ class Services:
             PreflightFailed: the folder holds no config.json.
             and as `model` and `Cloud.connect` do.
         """
-        model = await self.model(choices.model)
+        model = await self.model(choices.model, choices.revision)
         if not model.folder:
             return model
         cloud = self.cloud(choices.cloud, choices.host)

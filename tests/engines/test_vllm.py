@@ -11,9 +11,9 @@ import pytest
 
 from llama_tui.core.errors import PreflightFailed, UsageError
 from llama_tui.core.instances import InstanceType
-from llama_tui.core.models import find_model, model_in_folder
-from llama_tui.core.plan import Choices, Extras, as_script, summary
-from llama_tui.core.sizing import EngineArgs
+from llama_tui.core.models import at_revision, find_model, model_in_folder
+from llama_tui.core.plan import Choices, Extras, Serving, as_script, summary
+from llama_tui.core.sizing import EngineArgs, Fit
 from llama_tui.engines import vllm_current
 from llama_tui.engines.steps import SAY
 from llama_tui.engines.vllm import Vllm
@@ -273,3 +273,14 @@ def test_the_extra_of_the_package_is_the_release_that_is_installed_on_machines()
     """`pip install '.[vllm]'` puts the same vLLM beside llama-tui that profile `current` has."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["optional-dependencies"]["vllm"] == [vllm_current.VLLM]
+
+
+@pytest.mark.parametrize("profile", ["current", "guide"])
+def test_a_revision_is_downloaded_and_served(profile: str) -> None:
+    """A branch, tag or commit of the repository: the server is offline and must ask for the same one."""
+    kind = InstanceType("h100", "1x H100 (80 GB PCIe)", 1, 79.2, 26, 200, 1024, 329)
+    model = at_revision(find_model("llama-3-8b"), "62bd457")
+    serving = Serving(model, kind, Fit(True), EngineArgs(), profile, 0, False, Extras())
+    made = {one.id: one.script for one in Vllm().steps(serving)}
+    assert sum("Meta-Llama-3-8B --revision 62bd457 --exclude" in script for script in made.values()) == 1
+    assert " --revision 62bd457" in made["90-server"]

@@ -8,7 +8,7 @@ import pytest
 from llama_tui.core.plan import Choices, Limits
 from llama_tui.jobs.preflight import Check
 from llama_tui.services import Services
-from tests.hub_server import GATED_REPO, GOOD, GRANTED, OPEN_REPO
+from tests.hub_server import COMMIT, GATED_REPO, GOOD, GRANTED, OPEN_REPO
 
 
 async def checked(tmp_path: Path, choices: Choices) -> dict[str, Check]:
@@ -112,3 +112,13 @@ async def test_this_computer(tmp_path: Path) -> None:
     """Nothing is rented: the machine itself is looked at."""
     checks = await checked(tmp_path, Choices("smollm2-135m", "local"))
     assert states(checks) == dict.fromkeys(("machine", "size", "disk", "weights"), "ok")
+
+
+async def test_a_revision_that_is_not_there(tmp_path: Path, hub_server: str) -> None:
+    """Before money is spent; one that is there is named by its commit."""
+    there = Choices(OPEN_REPO, "practice", instance_type="gpu_1x_h100_sxm5", revision=COMMIT)
+    assert "8cde5ca8" in (await checked(tmp_path, there))["weights"].detail
+    checks = await checked(tmp_path, Choices(OPEN_REPO, "practice", revision="v9"))
+    assert any(one.state == "failed" and "v9" in one.detail for one in checks.values()), checks
+    checks = await checked(tmp_path, Choices("smollm2-135m", "practice", revision="v9"))
+    assert checks["size"].detail == "smollm2-135m is on PyPI and has no revisions"
