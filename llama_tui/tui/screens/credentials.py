@@ -83,7 +83,7 @@ class CredentialsScreen(ModalScreen[bool]):
                 "file": "in a file that only you can read",
             }
             where = places.get(found[1], found[1]) if found else "none"
-            text = Content.assemble((f"{name}: ", ""), (where, "$text-success" if found else "$text-muted"))
+            text = Content.assemble((f"{name}: ", ""), (where, "$text-success" if found else "$foreground-muted"))
             self.query_one(f"#{service}-label", Static).update(text)
 
     @property
@@ -107,7 +107,7 @@ class CredentialsScreen(ModalScreen[bool]):
         if not value:
             self._say(service, "type it, or paste it, first", "$text-warning")
             return
-        self._say(service, "trying …", "$text-muted")
+        self._say(service, "trying …", "$foreground-muted")
         self.run_worker(
             self._keep(service, Secret(value)), group=f"try-{service}", exclusive=True, exit_on_error=False
         )
@@ -129,7 +129,7 @@ class CredentialsScreen(ModalScreen[bool]):
             told = as_told(error)
             self._say(service, f"{told.sentence}\n{told.hint}", "$text-error")
         else:
-            await self._kept(service, f"{said}; kept in the keyring")
+            await self._kept(service, said)
 
     @on(Button.Pressed, "#session, #file")
     async def _chosen(self, event: Button.Pressed) -> None:
@@ -169,7 +169,7 @@ class CredentialsScreen(ModalScreen[bool]):
             return
         self._changed = self._changed or bool(gone)
         self.app.services.forget_clouds()
-        self._say(service, f"forgotten: {', '.join(gone)}" if gone else "llama-tui keeps none", "$text-muted")
+        self._say(service, f"forgotten: {', '.join(gone)}" if gone else "llama-tui keeps none", "$foreground-muted")
         await self._look()
 
     def _say(self, service: Service, text: str, style: str) -> None:

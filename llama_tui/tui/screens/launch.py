@@ -206,7 +206,7 @@ class LaunchScreen(Screen[None]):
         facts = [f"{model.weights_bytes / GIB:.1f} GiB" if model.weights_bytes else "size not known"]
         facts += [f"{context(model.max_model_len)} context"] if model.max_model_len else []
         facts += ["chat" if model.chat else "completes text"]
-        gated = "\ngated: accept its licence on Hugging Face, set HF_TOKEN" if model.gated else ""
+        gated = "\ngated: needs a token of Hugging Face that has its licence" if model.gated else ""
         self.query_one("#about", Static).update(Content(" · ".join(facts) + gated))
         if self.kinds and not self.one_machine:
             engine = engine_for(self.choices.engine, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.table import Table
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 SIGNS = {"ok": ("✓", "green"), "failed": ("✕", "bold red"), "unknown": ("?", "yellow"), "note": ("!", "yellow")}
 """State of a check → sign and colour."""
+LOGIN = re.compile(r"llama-tui login (lambda|hf)")
+"""The command in a fix; in the app a key does the same."""
 
 
 def lines_of(checks: list[Check]) -> Table:
@@ -36,7 +39,7 @@ def lines_of(checks: list[Check]) -> Table:
         sign, style = SIGNS[one.state]
         told = Text(one_line(one.detail), "dim" if one.state == "ok" else "", overflow="fold")
         if one.fix and one.state != "ok":
-            told.append("\n→ " + one_line(one.fix), "bold")
+            told.append("\n→ " + LOGIN.sub("k, Keys and tokens", one_line(one.fix)), "bold")
         grid.add_row(Text(sign, style), Text(one_line(one.what)), told)
     return grid
 
@@ -88,6 +91,8 @@ class PreflightScreen(ModalScreen[None]):
             shown.update(Content.styled(f"{one_line(told.sentence)}\n{one_line(told.hint)}", "$text-error"))
         else:
             shown.update(lines_of(self.checks))
+            if any(one.state == "failed" and LOGIN.search(one.fix) for one in self.checks):
+                self.query_one("#keys", Button).focus()
 
     @on(Button.Pressed, "#keys")
     def action_credentials(self) -> None:

@@ -165,8 +165,9 @@ class StepList(Static):
             case Said() | Progress():
                 if (row_ := self._rows.get(MACHINE)) and row_.state == "waiting":
                     row_.state = "running"
-                before = self._told[1 - SAID :] if row_ and row_.state == "running" and isinstance(event, Said) else []
-                self._told = [*before, event]
+                told = self._told[-1:] == [event]  # a screen that opens meanwhile reads an event, and gets it too
+                before = self._told if row_ and row_.state == "running" and isinstance(event, Said) else []
+                self._told = self._told if told else [*before[1 - SAID :], event]
             case Output() | TextDelta():
                 pass
 
