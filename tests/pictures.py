@@ -101,7 +101,7 @@ class Walk:
         await self.shows("✓")
 
     async def looks_whether_llama_can_be_served(self) -> None:
-        """One line fails: the repository is gated, and there is no token. It is entered, and nothing fails any more."""
+        """One line fails: the repository is gated, and there is no token. It is entered; nothing fails any more."""
         await self.pilot.press("2")
         await self.shows("cpu_4x_general", "users at once", "F5 Launch")
         await self.pilot.press("down")

@@ -49,7 +49,7 @@ async def test_lambda_without_a_key_leads_to_the_key(services: FakeServices) -> 
         await pilot.press("enter")
         await until(pilot, lambda: "used until the app ends" in said(app))
         assert "canary" not in said(app)
-        await pilot.press("escape", "2")
+        await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, LaunchScreen))
 
 

@@ -19,6 +19,7 @@ from llama_tui.credentials import KeyringUnavailable, Service
 from llama_tui.redact import Secret
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.screens.endpoint_url import KeyInput
+from llama_tui.tui.widgets.log_pane import from_home
 from llama_tui.tui.widgets.status_header import one_line
 
 SERVICES: dict[Service, tuple[str, str]] = {
@@ -30,7 +31,7 @@ TRY_SECONDS = 30.0
 """How long it may take to try one."""
 
 
-class CredentialsScreen(ModalScreen[bool]):
+class CredentialsScreen(ModalScreen[bool | None]):
     """Returns whether something was kept or forgotten.
 
     Args:
@@ -40,6 +41,8 @@ class CredentialsScreen(ModalScreen[bool]):
     CSS_PATH = "credentials.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back", id="credentials-back", tooltip="Back to where you were"),
+        Binding("left,up", "app.focus_previous", "Other button", id="credentials-previous", show=False),
+        Binding("right,down", "app.focus_next", "Other button", id="credentials-next", show=False),
         # Input deletes a character with it.
         Binding("ctrl+d", "forget", "Forget", id="credentials-forget", priority=True, tooltip="Forget this one"),
     ]
@@ -123,7 +126,7 @@ class CredentialsScreen(ModalScreen[bool]):
         except KeyringUnavailable as error:
             self._first = service
             self.query_one("#choice").display = True
-            self._say(service, f"{said}. {error.sentence}: where may it be kept?", "$text-warning")
+            self._say(service, f"{said}; {error.sentence}: where may it be kept?", "$text-warning")
             self.query_one("#session", Button).focus()
         except Exception as error:  # noqa: BLE001 — said on the screen; what was typed stays
             told = as_told(error)
@@ -146,7 +149,7 @@ class CredentialsScreen(ModalScreen[bool]):
         except Exception as error:  # noqa: BLE001 — said on the screen
             self._say(service, as_told(error).sentence, "$text-error")
         else:
-            await self._kept(service, f"kept in {file}")
+            await self._kept(service, f"kept in {from_home(file)}")
 
     async def _kept(self, service: Service, said: str) -> None:
         self._changed = True

@@ -30,12 +30,12 @@ LOGIN = re.compile(r"llama-tui login (lambda|hf)")
 
 
 def lines_of(checks: list[Check]) -> Table:
-    """The checks, a row each; under what is not good stands its fix."""
+    """The checks, a row each, what fails first; under what is not good stands its fix."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
-    for one in checks:
+    for one in sorted(checks, key=lambda one: one.state != "failed"):
         sign, style = SIGNS[one.state]
         told = Text(one_line(one.detail), "dim" if one.state == "ok" else "", overflow="fold")
         if one.fix and one.state != "ok":
@@ -50,6 +50,10 @@ class PreflightScreen(ModalScreen[None]):
     CSS_PATH = "preflight.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.pop_screen", "Back", id="preflight-back", tooltip="Back to the plan"),
+        Binding("up", "lines(-1)", "Up", id="preflight-up", show=False, tooltip="What stands above"),
+        Binding("down", "lines(1)", "Down", id="preflight-down", show=False, tooltip="What stands below"),
+        Binding("left", "app.focus_previous", "Other button", id="preflight-previous", show=False),
+        Binding("right", "app.focus_next", "Other button", id="preflight-next", show=False),
         Binding("r", "again", "Again", id="preflight-again", tooltip="Look again"),
         Binding("k", "credentials", "Keys", id="preflight-keys", tooltip="Keys and tokens"),
     ]
@@ -93,6 +97,10 @@ class PreflightScreen(ModalScreen[None]):
             shown.update(lines_of(self.checks))
             if any(one.state == "failed" and LOGIN.search(one.fix) for one in self.checks):
                 self.query_one("#keys", Button).focus()
+
+    def action_lines(self, by: int) -> None:
+        """Scroll the lines, where a small terminal does not hold them all."""
+        self.query_one("#lines", VerticalScroll).scroll_relative(y=by, animate=False)
 
     @on(Button.Pressed, "#keys")
     def action_credentials(self) -> None:
