@@ -106,7 +106,7 @@ async def test_regions_without_a_machine_stay_to_be_seen(services: FakeServices)
         await app.screen.mount(steps)
         for region in ("r-1", "r-2", "r-3"):
             steps.show(Said(f"launching gpu_1x_a10 in {region}"), Said(f"no capacity in {region}"))
-        steps.show(Said("launching gpu_1x_a10 in r-4"))
+        steps.show(Said("launching gpu_1x_a10 in r-4"), Said("launching gpu_1x_a10 in r-4"))
         text = steps.content_of(1010.0).plain
         assert "  no capacity in r-2\n  launching gpu_1x_a10 in r-3\n  no capacity in r-3\n" in text
         assert "launching gpu_1x_a10 in r-4" in text and "r-1" not in text
