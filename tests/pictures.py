@@ -144,7 +144,7 @@ class Walk:
         await self.opens("EndpointScreen")
         await self.pilot.pause()
         await self.pilot.press("ctrl+t")
-        self.pilot.app.screen.query_one("#max-tokens", Input).value = "24"
+        self.pilot.app.screen.query_one("#max-tokens", Input).value = "2"
         self.pilot.app.screen.query_one("#temperature", Input).value = "0"
         await self.pilot.press(*"The capital of France is", "enter")
         await self.shows("tokens/s")

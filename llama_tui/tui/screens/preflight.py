@@ -73,7 +73,7 @@ class PreflightScreen(ModalScreen[None]):
             with Horizontal(id="buttons"):
                 yield Button("Keys and tokens  k", id="keys", compact=True)
                 yield Button("Look again  r", id="again", compact=True)
-                yield Button("Back  Esc", id="back", compact=True, variant="primary")
+                yield Button("Back  Esc", id="back", compact=True)
 
     def on_mount(self) -> None:
         """Look at once."""
@@ -97,6 +97,8 @@ class PreflightScreen(ModalScreen[None]):
             shown.update(lines_of(self.checks))
             if any(one.state == "failed" and LOGIN.search(one.fix) for one in self.checks):
                 self.query_one("#keys", Button).focus()
+            elif self.focused is self.query_one("#keys", Button):
+                self.query_one("#back", Button).focus()
 
     def action_lines(self, by: int) -> None:
         """Scroll the lines, where a small terminal does not hold them all."""
