@@ -261,7 +261,7 @@ class LlamaTuiApp(App[None]):
         self.push_screen(CredentialsScreen(), self._credentials_left)
 
     def _credentials_left(self, changed: bool | None) -> None:
-        refresh = getattr(self.screen, "action_refresh_accounts", None)
+        refresh = getattr(self.screen, "action_refresh_accounts", None) or getattr(self.screen, "action_reload", None)
         if changed and refresh:
             refresh()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import ClassVar
 
 from textual import getters, on
@@ -27,6 +28,8 @@ SERVICES: dict[Service, tuple[str, str]] = {
     "hf": ("Hugging Face token", "https://huggingface.co/settings/tokens"),
 }
 """Service → what it is called, and where one is made."""
+HERE = re.compile(r"(,? and give it|,? then)?: llama-tui login (lambda|hf)")
+"""The end of a hint that leads to where one is already."""
 TRY_SECONDS = 30.0
 """How long it may take to try one."""
 
@@ -130,7 +133,7 @@ class CredentialsScreen(ModalScreen[bool | None]):
             self.query_one("#session", Button).focus()
         except Exception as error:  # noqa: BLE001 — said on the screen; what was typed stays
             told = as_told(error)
-            self._say(service, f"{told.sentence}\n{told.hint}", "$text-error")
+            self._say(service, f"{told.sentence}\n{HERE.sub('', told.hint)}", "$text-error")
         else:
             await self._kept(service, said)
 

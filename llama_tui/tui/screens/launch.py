@@ -62,6 +62,7 @@ class LaunchScreen(Screen[None]):
             show=False,
         ),
         Binding("n", "name", "Name", id="name", tooltip="Name the endpoint"),
+        Binding("k", "app.credentials", "Keys", id="launch-keys", tooltip="Keys and tokens: Lambda, Hugging Face"),
         Binding("slash", "filter", "Filter", id="filter", key_display="/", tooltip="Only rows that hold a text"),
         Binding("r", "reload", "Refresh", id="reload", tooltip="Ask again what there is", show=False),
         Binding("escape", "back", "Back", id="launch-back", tooltip="Leave the field, then go back to Home"),
