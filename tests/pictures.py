@@ -19,6 +19,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from llama_tui.practice.environment import for_the_process
 from llama_tui.practice.process import ensure
 from llama_tui.services import Services
 from llama_tui.tui.app import LlamaTuiApp
@@ -177,6 +178,8 @@ async def walk(folder: Path, home: Path) -> None:
             async with LlamaTuiApp(services).run_test(size=SIZE) as pilot:
                 await Walk(pilot, folder, state, practice.key, hub_server.GRANTED).whole()
         finally:
+            for left in services.endpoints.live():  # of a walk that was not walked to its end
+                await services.terminate(left, lambda event: None)
             await services.aclose()
     async with asyncio.timeout(WAIT_SECONDS):
         while (state / "practice.json").exists():
@@ -191,8 +194,8 @@ def main() -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        kept = ("PATH", "LANG", "TZ", "TMPDIR", "PIP_CACHE_DIR", "PIP_INDEX_URL", "SSL_CERT_FILE", "SSL_CERT_DIR")
-        environment = {name: os.environ[name] for name in kept if name in os.environ}
+        own = for_the_process(os.environ)  # no key and no token of the person who runs this
+        environment = {name: value for name, value in own.items() if not name.startswith("XDG_")}
         environment.setdefault("PIP_CACHE_DIR", f"{Path.home()}/.cache/pip")
         environment |= {"HOME": home, "XDG_RUNTIME_DIR": home, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         command = [sys.executable, "-m", "tests.pictures", str(folder), home]
