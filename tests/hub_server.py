@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -75,13 +76,21 @@ def _info(repo: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@contextmanager
+def serving() -> Iterator[str]:
+    """The stand-in's address, while the context lasts."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.fixture
 def hub_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The Hub's address while a test lasts; HF_ENDPOINT names it."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("HF_ENDPOINT", url)
-    yield url
-    server.shutdown()
-    server.server_close()
+    with serving() as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        yield url

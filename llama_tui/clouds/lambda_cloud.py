@@ -305,10 +305,12 @@ class LambdaCloud:
     async def ssh_key_state(self) -> str:
         """What there is of our key on both sides; nothing is added."""
         line = await asyncio.to_thread(self._ssh_key.public)
+        file, home = self._ssh_key.private, Path.home()
+        shown = f"~/{file.relative_to(home)}" if file.is_relative_to(home) else str(file)
         for key in await self.ssh_keys():
             if same_key(key.public_key or "") == same_key(line):
-                return f"{self._ssh_key.private} opens it; the account has it as {key.name}"
-        return f"{self._ssh_key.private} opens it; it is added to the account at the launch, as {self._ssh_key.name}"
+                return f"{shown} opens it; the account has it as {key.name}"
+        return f"{shown} opens it; it is added to the account at the launch, as {self._ssh_key.name}"
 
     async def firewall_state(self) -> str:
         """From where SSH reaches the account's machines; nothing is written.

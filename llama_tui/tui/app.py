@@ -245,24 +245,25 @@ class LlamaTuiApp(App[None]):
                 self._open_launch(way)
 
     async def _open_lambda(self) -> None:
-        """To the machines; without a key to the place where one is entered."""
+        """To the machines; without a key to the place where one is entered first."""
         from llama_tui import credentials
+        from llama_tui.tui.screens.credentials import CredentialsScreen
 
+        if not await asyncio.to_thread(credentials.find, "lambda"):
+            self._credentials_left(await self.push_screen_wait(CredentialsScreen()))
         if await asyncio.to_thread(credentials.find, "lambda"):
             self._open_launch("lambda")
-        else:
-            self.action_credentials()
 
     def action_credentials(self) -> None:
         """Keys and tokens; the accounts are asked anew when something changed."""
         from llama_tui.tui.screens.credentials import CredentialsScreen
 
-        def left(changed: bool | None) -> None:
-            refresh = getattr(self.screen, "action_refresh_accounts", None)
-            if changed and refresh:
-                refresh()
+        self.push_screen(CredentialsScreen(), self._credentials_left)
 
-        self.push_screen(CredentialsScreen(), left)
+    def _credentials_left(self, changed: bool | None) -> None:
+        refresh = getattr(self.screen, "action_refresh_accounts", None) or getattr(self.screen, "action_reload", None)
+        if changed and refresh:
+            refresh()
 
     def _launch_on(self, host: str | None) -> None:
         if host is not None:

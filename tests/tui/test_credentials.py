@@ -49,7 +49,7 @@ async def test_lambda_without_a_key_leads_to_the_key(services: FakeServices) -> 
         await pilot.press("enter")
         await until(pilot, lambda: "used until the app ends" in said(app))
         assert "canary" not in said(app)
-        await pilot.press("escape", "2")
+        await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, LaunchScreen))
 
 
@@ -71,7 +71,9 @@ async def test_a_file_only_when_it_is_chosen(services: FakeServices) -> None:
 
 async def test_a_wrong_one_is_not_kept(services: FakeServices) -> None:
     """What is wrong, and what to do; what was typed stays in the field."""
-    services.credential_error = CredentialRejected("Lambda Cloud does not accept the key", "make another")
+    services.credential_error = CredentialRejected(
+        "Lambda Cloud does not accept the key", "make another and give it: llama-tui login lambda"
+    )
     app = LlamaTuiApp(services)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await pilot.press("k")
@@ -80,6 +82,7 @@ async def test_a_wrong_one_is_not_kept(services: FakeServices) -> None:
         await until(pilot, lambda: "type it, or paste it, first" in said(app))
         await pilot.press(*KEY, "enter")
         await until(pilot, lambda: "does not accept the key" in said(app) and "make another" in said(app))
+        assert "llama-tui login" not in said(app)  # one is there already
         assert credentials.look("lambda") is None
         assert screen.query_one("#lambda").value == KEY  # type: ignore[attr-defined]
 

@@ -49,6 +49,25 @@ async def test_each_line_has_its_fix(services: FakeServices) -> None:
         await until(pilot, lambda: isinstance(app.screen, LaunchScreen))
 
 
+NO_TOKEN = Check("Hugging Face token", "failed", "there is none", "make one, then: llama-tui login hf")
+
+
+async def test_what_fails_stands_first_and_its_key_is_at_hand(services: FakeServices) -> None:
+    """On a small terminal too: the failed line on top, all buttons to be seen, the rest by the arrows."""
+    services.checks = [*[GOOD] * 20, Check("disk", "ok", "the last line"), NO_TOKEN]
+    app = LlamaTuiApp(services, open_cloud="practice")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await at_the_plan(pilot)
+        await pilot.press("p")
+        await until(pilot, lambda: "make one, then: k, Keys and tokens" in said(app))
+        assert "Keys and tokens  k" in said(app) and "Back  Esc" in said(app)
+        assert "the last line" not in said(app)
+        await pilot.press(*["down"] * 40)
+        await until(pilot, lambda: "the last line" in said(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, CredentialsScreen))
+
+
 async def test_a_failed_line_is_in_the_question(services: FakeServices) -> None:
     """Launching all the same is possible, and said to be that."""
     services.checks = [GOOD, LICENCE]

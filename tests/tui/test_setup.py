@@ -98,6 +98,22 @@ async def test_the_running_step_says_how_far_it_is(services: FakeServices) -> No
         assert "end" not in steps.content_of(4.0).plain
 
 
+async def test_regions_without_a_machine_stay_to_be_seen(services: FakeServices) -> None:
+    """Until there is a machine: where none was to be had, and what is tried now. The last sentences, not all."""
+    app = LlamaTuiApp(services)
+    async with app.run_test():
+        steps = StepList(STEPS, machine="Launch gpu_1x_a10", since=1000.0)
+        await app.screen.mount(steps)
+        for region in ("r-1", "r-2", "r-3"):
+            steps.show(Said(f"launching gpu_1x_a10 in {region}"), Said(f"no capacity in {region}"))
+        steps.show(Said("launching gpu_1x_a10 in r-4"), Said("launching gpu_1x_a10 in r-4"))
+        text = steps.content_of(1010.0).plain
+        assert "  no capacity in r-2\n  launching gpu_1x_a10 in r-3\n  no capacity in r-3\n" in text
+        assert "launching gpu_1x_a10 in r-4" in text and "r-1" not in text
+        steps.show(StepStarted("00-check", 1060.0))
+        assert "capacity" not in steps.content_of(1061.0).plain
+
+
 async def test_steps_of_an_earlier_run_are_done_before(services: FakeServices) -> None:
     """A continued setup says what it did not need to do again; an unknown step is shown by its id."""
     app = LlamaTuiApp(services)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import ClassVar
 
 from textual import getters, on
@@ -19,6 +20,7 @@ from llama_tui.credentials import KeyringUnavailable, Service
 from llama_tui.redact import Secret
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.screens.endpoint_url import KeyInput
+from llama_tui.tui.widgets.log_pane import from_home
 from llama_tui.tui.widgets.status_header import one_line
 
 SERVICES: dict[Service, tuple[str, str]] = {
@@ -26,11 +28,13 @@ SERVICES: dict[Service, tuple[str, str]] = {
     "hf": ("Hugging Face token", "https://huggingface.co/settings/tokens"),
 }
 """Service → what it is called, and where one is made."""
+HERE = re.compile(r"(,? and give it|,? then)?: llama-tui login (lambda|hf)")
+"""The end of a hint that leads to where one is already."""
 TRY_SECONDS = 30.0
 """How long it may take to try one."""
 
 
-class CredentialsScreen(ModalScreen[bool]):
+class CredentialsScreen(ModalScreen[bool | None]):
     """Returns whether something was kept or forgotten.
 
     Args:
@@ -40,6 +44,8 @@ class CredentialsScreen(ModalScreen[bool]):
     CSS_PATH = "credentials.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back", id="credentials-back", tooltip="Back to where you were"),
+        Binding("left,up", "app.focus_previous", "Other button", id="credentials-previous", show=False),
+        Binding("right,down", "app.focus_next", "Other button", id="credentials-next", show=False),
         # Input deletes a character with it.
         Binding("ctrl+d", "forget", "Forget", id="credentials-forget", priority=True, tooltip="Forget this one"),
     ]
@@ -83,7 +89,7 @@ class CredentialsScreen(ModalScreen[bool]):
                 "file": "in a file that only you can read",
             }
             where = places.get(found[1], found[1]) if found else "none"
-            text = Content.assemble((f"{name}: ", ""), (where, "$text-success" if found else "$text-muted"))
+            text = Content.assemble((f"{name}: ", ""), (where, "$text-success" if found else "$foreground-muted"))
             self.query_one(f"#{service}-label", Static).update(text)
 
     @property
@@ -107,7 +113,7 @@ class CredentialsScreen(ModalScreen[bool]):
         if not value:
             self._say(service, "type it, or paste it, first", "$text-warning")
             return
-        self._say(service, "trying …", "$text-muted")
+        self._say(service, "trying …", "$foreground-muted")
         self.run_worker(
             self._keep(service, Secret(value)), group=f"try-{service}", exclusive=True, exit_on_error=False
         )
@@ -123,13 +129,13 @@ class CredentialsScreen(ModalScreen[bool]):
         except KeyringUnavailable as error:
             self._first = service
             self.query_one("#choice").display = True
-            self._say(service, f"{said}. {error.sentence}: where may it be kept?", "$text-warning")
+            self._say(service, f"{said}; {error.sentence}: where may it be kept?", "$text-warning")
             self.query_one("#session", Button).focus()
         except Exception as error:  # noqa: BLE001 — said on the screen; what was typed stays
             told = as_told(error)
-            self._say(service, f"{told.sentence}\n{told.hint}", "$text-error")
+            self._say(service, f"{told.sentence}\n{HERE.sub('', told.hint)}", "$text-error")
         else:
-            await self._kept(service, f"{said}; kept in the keyring")
+            await self._kept(service, said)
 
     @on(Button.Pressed, "#session, #file")
     async def _chosen(self, event: Button.Pressed) -> None:
@@ -146,7 +152,7 @@ class CredentialsScreen(ModalScreen[bool]):
         except Exception as error:  # noqa: BLE001 — said on the screen
             self._say(service, as_told(error).sentence, "$text-error")
         else:
-            await self._kept(service, f"kept in {file}")
+            await self._kept(service, f"kept in {from_home(file)}")
 
     async def _kept(self, service: Service, said: str) -> None:
         self._changed = True
@@ -169,7 +175,7 @@ class CredentialsScreen(ModalScreen[bool]):
             return
         self._changed = self._changed or bool(gone)
         self.app.services.forget_clouds()
-        self._say(service, f"forgotten: {', '.join(gone)}" if gone else "llama-tui keeps none", "$text-muted")
+        self._say(service, f"forgotten: {', '.join(gone)}" if gone else "llama-tui keeps none", "$foreground-muted")
         await self._look()
 
     def _say(self, service: Service, text: str, style: str) -> None:

@@ -89,7 +89,7 @@ class EndpointUrlScreen(ModalScreen[Endpoint | None]):
 
     def _tell(self, sentence: str, hint: str) -> None:
         said = (f"{one_line(sentence)}\n" if sentence else "", "$text-error")
-        self.trouble.update(Content.assemble(said, (one_line(hint), "$text-muted")))
+        self.trouble.update(Content.assemble(said, (one_line(hint), "$foreground-muted")))
 
     @on(Button.Pressed, "#back")
     def action_cancel(self) -> None:

@@ -91,7 +91,7 @@ class HomeScreen(Screen[None]):
         for way, (key, name, what) in WAYS.items():
             if way == "lambda" and not self._lambda_key:
                 what = "needs your API key: choose this to enter it"
-            prompt = Content.assemble((f" {key} ", "bold $text-primary"), f" {name:<17}", (what, "$text-muted"))
+            prompt = Content.assemble((f" {key} ", "bold $text-primary"), f" {name:<17}", (what, "$foreground-muted"))
             options.append(Option(prompt, id=way))
         return options
 
@@ -219,7 +219,7 @@ class HomeScreen(Screen[None]):
                 parts.append(
                     Content.assemble(
                         (f"✕ {one_line(account.cloud)}: {one_line(account.error.sentence)}", "$text-error"),
-                        (f"\n  {one_line(account.error.hint)}" if account.error.hint else "", "$text-muted"),
+                        (f"\n  {one_line(account.error.hint)}" if account.error.hint else "", "$foreground-muted"),
                     )
                 )
                 continue
@@ -234,7 +234,9 @@ class HomeScreen(Screen[None]):
             parts += [_machine(one) for one in strangers]
             if not strangers and account.cloud != "practice":
                 parts.append(
-                    Content.styled(f"{one_line(account.cloud)}: nothing else runs in the account", "$text-muted")
+                    Content.styled(
+                        f"{one_line(account.cloud)}: nothing else runs in the account", "$foreground-muted"
+                    )
                 )
         self.accounts.update(Content("\n").join(parts))
         self.accounts.display = bool(parts)

@@ -62,6 +62,7 @@ class LaunchScreen(Screen[None]):
             show=False,
         ),
         Binding("n", "name", "Name", id="name", tooltip="Name the endpoint"),
+        Binding("k", "app.credentials", "Keys", id="launch-keys", tooltip="Keys and tokens: Lambda, Hugging Face"),
         Binding("slash", "filter", "Filter", id="filter", key_display="/", tooltip="Only rows that hold a text"),
         Binding("r", "reload", "Refresh", id="reload", tooltip="Ask again what there is", show=False),
         Binding("escape", "back", "Back", id="launch-back", tooltip="Leave the field, then go back to Home"),
@@ -76,6 +77,7 @@ class LaunchScreen(Screen[None]):
     def __init__(self, cloud: str, host: str = "") -> None:
         super().__init__()
         self.choices = Choices(model="smollm2-135m", cloud=cloud, host=host)
+        self._title = TITLES.get(cloud, f"My own machine: {one_line(host)}")
         self.kinds: list[InstanceType] = []
         self._filters = {"models": "", "table": ""}
         self._filtering = "models"
@@ -92,9 +94,8 @@ class LaunchScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Models at the left, machines and the plan at the right."""
         yield StatusHeader()
-        title = TITLES.get(self.choices.cloud, f"My own machine: {one_line(self.choices.host)}")
         with Horizontal(id="top"):
-            yield Static(title, id="title", markup=False)
+            yield Static(self._title, id="title", markup=False)
             yield Static("name", id="name-label")
             yield Input(id="name", compact=True, max_length=32, select_on_focus=True)
         with Horizontal(id="middle"):
@@ -206,7 +207,7 @@ class LaunchScreen(Screen[None]):
         facts = [f"{model.weights_bytes / GIB:.1f} GiB" if model.weights_bytes else "size not known"]
         facts += [f"{context(model.max_model_len)} context"] if model.max_model_len else []
         facts += ["chat" if model.chat else "completes text"]
-        gated = "\ngated: accept its licence on Hugging Face, set HF_TOKEN" if model.gated else ""
+        gated = "\ngated: needs a token of Hugging Face that has its licence" if model.gated else ""
         self.query_one("#about", Static).update(Content(" · ".join(facts) + gated))
         if self.kinds and not self.one_machine:
             engine = engine_for(self.choices.engine, model)
@@ -358,7 +359,8 @@ class LaunchScreen(Screen[None]):
             self.run_worker(self._check(), group="check", exclusive=True, exit_on_error=False)
 
     async def _check(self) -> None:
-        services = self.app.services
+        services, title = self.app.services, self.query_one("#title", Static)
+        title.update("looking whether it can succeed …")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 plan = await services.plan(replace(self.choices, name=self.named.value.strip()))
@@ -375,6 +377,7 @@ class LaunchScreen(Screen[None]):
                 details += [(f"✕ {one.what}", f"{one.detail}; {one.fix}") for one in failed]
                 yes = f"{yes} all the same"
             self.app.push_screen(ConfirmScreen(asked, details, yes=yes), lambda sure: self._answered(plan, sure))
+        title.update(self._title)
 
     def _answered(self, plan: Plan, sure: bool | None) -> None:
         if not sure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.table import Table
@@ -24,19 +25,21 @@ if TYPE_CHECKING:
 
 SIGNS = {"ok": ("✓", "green"), "failed": ("✕", "bold red"), "unknown": ("?", "yellow"), "note": ("!", "yellow")}
 """State of a check → sign and colour."""
+LOGIN = re.compile(r"llama-tui login (lambda|hf)")
+"""The command in a fix; in the app a key does the same."""
 
 
 def lines_of(checks: list[Check]) -> Table:
-    """The checks, a row each; under what is not good stands its fix."""
+    """The checks, a row each, what fails first; under what is not good stands its fix."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
-    for one in checks:
+    for one in sorted(checks, key=lambda one: one.state != "failed"):
         sign, style = SIGNS[one.state]
         told = Text(one_line(one.detail), "dim" if one.state == "ok" else "", overflow="fold")
         if one.fix and one.state != "ok":
-            told.append("\n→ " + one_line(one.fix), "bold")
+            told.append("\n→ " + LOGIN.sub("k, Keys and tokens", one_line(one.fix)), "bold")
         grid.add_row(Text(sign, style), Text(one_line(one.what)), told)
     return grid
 
@@ -47,6 +50,10 @@ class PreflightScreen(ModalScreen[None]):
     CSS_PATH = "preflight.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.pop_screen", "Back", id="preflight-back", tooltip="Back to the plan"),
+        Binding("up", "lines(-1)", "Up", id="preflight-up", show=False, tooltip="What stands above"),
+        Binding("down", "lines(1)", "Down", id="preflight-down", show=False, tooltip="What stands below"),
+        Binding("left", "app.focus_previous", "Other button", id="preflight-previous", show=False),
+        Binding("right", "app.focus_next", "Other button", id="preflight-next", show=False),
         Binding("r", "again", "Again", id="preflight-again", tooltip="Look again"),
         Binding("k", "credentials", "Keys", id="preflight-keys", tooltip="Keys and tokens"),
     ]
@@ -66,7 +73,7 @@ class PreflightScreen(ModalScreen[None]):
             with Horizontal(id="buttons"):
                 yield Button("Keys and tokens  k", id="keys", compact=True)
                 yield Button("Look again  r", id="again", compact=True)
-                yield Button("Back  Esc", id="back", compact=True, variant="primary")
+                yield Button("Back  Esc", id="back", compact=True)
 
     def on_mount(self) -> None:
         """Look at once."""
@@ -88,6 +95,14 @@ class PreflightScreen(ModalScreen[None]):
             shown.update(Content.styled(f"{one_line(told.sentence)}\n{one_line(told.hint)}", "$text-error"))
         else:
             shown.update(lines_of(self.checks))
+            if any(one.state == "failed" and LOGIN.search(one.fix) for one in self.checks):
+                self.query_one("#keys", Button).focus()
+            elif self.focused is self.query_one("#keys", Button):
+                self.query_one("#back", Button).focus()
+
+    def action_lines(self, by: int) -> None:
+        """Scroll the lines, where a small terminal does not hold them all."""
+        self.query_one("#lines", VerticalScroll).scroll_relative(y=by, animate=False)
 
     @on(Button.Pressed, "#keys")
     def action_credentials(self) -> None:

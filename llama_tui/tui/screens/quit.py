@@ -129,4 +129,6 @@ class QuitScreen(ModalScreen[None]):
 def _row(endpoint: Endpoint) -> Content:
     sign, word, colour = STATES[endpoint.state]
     price = "practice: nothing is rented" if endpoint.cloud == "practice" else per_hour(endpoint.price_cents_per_hour)
-    return Content.assemble((f"{sign} {one_line(endpoint.name)}  ", colour), f"{word}  ", (price, "$text-muted"))
+    return Content.assemble(
+        (f"{sign} {one_line(endpoint.name)}  ", colour), f"{word}  ", (price, "$foreground-muted")
+    )

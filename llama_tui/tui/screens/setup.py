@@ -199,7 +199,6 @@ class SetupScreen(Screen[None]):
         from llama_tui.tui.screens.endpoint import EndpointScreen
 
         self._leaving = True
-        self.notify("It answers.", title=f"{self.endpoint_name} is ready", markup=False)
         self.app.switch_screen(EndpointScreen(self.endpoint_name))
 
     # ---- what the job tells

@@ -104,7 +104,8 @@ def _row(offer: Offer, *, wide: bool) -> list[Text]:
     memory = f"{kind.gpu_memory_gib:.0f} GiB" if kind.gpus else f"{kind.memory_gib} GiB RAM"
     users = f"{int(fit.max_concurrency)}" if fit.max_concurrency else ""
     notes = ["cheapest that fits"] * offer.suggested + ["★ the guide's choice"] * offer.guides_choice
-    regions = ", ".join(kind.regions) if len(kind.regions) < 3 else f"{len(kind.regions)} regions"
+    few = len(kind.regions) < (2 if notes else 3)
+    regions = ", ".join(kind.regions) if few else f"{len(kind.regions)} regions"
     where = " · ".join([regions or "none free now", *notes]) if fit.fits else fit.reason
     return [
         name,

@@ -185,7 +185,7 @@ class LogPane(Vertical):
         if self._trouble:
             parts.append((f"  {one_line(self._trouble)}", "$text-warning"))
         elif self._opened and not view.lines.needle:
-            parts.append((f"  {_from_home(self._opened)}", "$foreground-muted"))
+            parts.append((f"  {from_home(self._opened)}", "$foreground-muted"))
         self.query_one("#about", Static).update(Content.assemble(*parts))
         self.refresh_bindings()
 
@@ -254,6 +254,7 @@ class LogPane(Vertical):
         return True
 
 
-def _from_home(file: Path) -> str:
+def from_home(file: Path) -> str:
+    """The path of a file, from `~` where it lies there."""
     home = Path.home()
     return f"~/{file.relative_to(home)}" if file.is_relative_to(home) else str(file)

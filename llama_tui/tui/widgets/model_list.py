@@ -46,4 +46,4 @@ def _row(model: Model, *, wide: bool) -> Content:
     if not wide:
         return Content(one_line(model.name))
     size = f"{model.weights_bytes / GIB:.1f}" if model.weights_bytes else "?"
-    return Content.assemble(f"{one_line(model.name):<24}", (f"{size:>6}G", "$text-muted"))
+    return Content.assemble(f"{one_line(model.name):<24}", (f"{size:>6}G", "$foreground-muted"))

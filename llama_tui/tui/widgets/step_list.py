@@ -33,6 +33,8 @@ TAIL = 18
 """Characters at the end of a progress report that are never left out."""
 WIDEST_TITLE = 32
 """Cells of a step's title."""
+SAID = 4
+"""Sentences under the machine's row: which regions had none, and what is tried now."""
 MACHINE = "machine"
 """The row before the steps: the machine is launched and boots."""
 
@@ -99,7 +101,8 @@ class StepList(Static):
     ) -> None:
         super().__init__(id=id, markup=False)
         self._rows: dict[str, Row] = {}
-        self._now_said: Progress | Said | None = None
+        self._told: list[Progress | Said] = []
+        """What the running step says of itself; while there is no machine, how that came about."""
         self._since = since
         self.begin(steps, machine=machine, since=since)
 
@@ -107,7 +110,7 @@ class StepList(Static):
         """Forget what was shown, and wait for these steps."""
         self._rows = {MACHINE: Row(MACHINE, machine)} if machine else {}
         self._rows |= {step.id: Row(step.id, step.title) for step in steps}
-        self._now_said, self._since = None, since
+        self._told, self._since = [], since
         self._draw()
 
     def on_mount(self) -> None:
@@ -136,7 +139,7 @@ class StepList(Static):
         for row in self._rows.values():
             if row.state == "running":
                 row.state = "failed" if failed else "stopped"
-        self._now_said = None
+        self._told = []
         self._draw()
 
     def _take(self, event: Event) -> None:
@@ -145,12 +148,12 @@ class StepList(Static):
                 self._machine_is_there(at)
                 row = self._row(id_)
                 row.state, row.began, row.ended, row.note = "running", at, None, ""
-                self._now_said = None
+                self._told = []
             case StepFinished(id=id_, at=at, exit_status=exit_status):
                 row = self._row(id_)
                 row.state, row.ended = "failed" if exit_status else "done", at
                 row.note = f"exit status {exit_status}" if exit_status else ""
-                self._now_said = None
+                self._told = []
             case StepSkipped(id=id_):
                 self._machine_is_there(None)
                 row = self._row(id_)
@@ -162,7 +165,9 @@ class StepList(Static):
             case Said() | Progress():
                 if (row_ := self._rows.get(MACHINE)) and row_.state == "waiting":
                     row_.state = "running"
-                self._now_said = event
+                told = self._told[-1:] == [event]  # a screen that opens meanwhile reads an event, and gets it too
+                before = self._told if row_ and row_.state == "running" and isinstance(event, Said) else []
+                self._told = self._told if told else [*before[1 - SAID :], event]
             case Output() | TextDelta():
                 pass
 
@@ -182,6 +187,7 @@ class StepList(Static):
     def content_of(self, at: float) -> Content:
         """The rows at a moment of our clock."""
         width = min(WIDEST_TITLE, max((cell_len(row.title) for row in self._rows.values()), default=0))
+        told = [_told(one, self.content_size.width) for one in self._told]
         lines: list[Content] = []
         for row in self._rows.values():
             sign, style = SIGNS[row.state]
@@ -190,10 +196,10 @@ class StepList(Static):
             strong = "bold" if row.state == "running" else quiet if row.state == "waiting" else ""
             fact = "  ".join(part for part in (self._time(row, at), row.note) if part)
             lines.append(Content.assemble((f"{sign} ", style), (title, strong), "  ", (fact, quiet)))
-            if row.state == "running" and self._now_said:
-                lines.append(_told(self._now_said, self.content_size.width))
-        if self._now_said and not any(row.state == "running" for row in self._rows.values()):
-            lines.append(_told(self._now_said, self.content_size.width))
+            if row.state == "running":
+                lines += told
+        if not any(row.state == "running" for row in self._rows.values()):
+            lines += told
         return Content("\n").join(lines)
 
     def _time(self, row: Row, at: float) -> str:
