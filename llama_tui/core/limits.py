@@ -7,10 +7,11 @@ ever on the machine: a limit ends the bill only while a llama-tui runs on the co
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from llama_tui.core.errors import UsageError
 from llama_tui.core.money import dollars
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Standing:
     """As it was set: `$5.00`, `3 h`, `30 min idle`."""
     seconds_left: float | None
     """0 or less: it is over. None: not known, or nothing is billed yet; that ends nothing."""
+    unknown: str = ""
+    """Why it is not known, where it could be."""
 
     @property
     def over(self) -> bool:
@@ -106,8 +109,21 @@ def in_words(limits: Limits) -> str:
 
 
 def beside(limits: Limits) -> str:
-    """What is to be known of these limits: whether they hold with the laptop off, and why; empty where there is none."""
+    """Whether these limits hold with the laptop off, and why; empty where there is none."""
     if not _words(limits):
         return ""
     idle = "; idle is what the server's own request counters say" if limits.idle_minutes is not None else ""
     return f"{HOLDS} ({WHY}){idle}"
+
+
+def merged(earlier: Limits, given: Limits) -> Limits:
+    """The limits that were given, and of each other kind the earlier one."""
+    return replace(earlier, **{kind: value for kind, value in asdict(given).items() if value is not None})
+
+
+def check(limits: Limits, cloud: str, *, rents: bool) -> None:
+    """Raises UsageError where nothing is rented that a limit could end."""
+    if _words(limits) and not rents:
+        raise UsageError(
+            f"limits are for rented machines: on {cloud} nothing is billed", "leave --cap, --max and --idle out"
+        )
