@@ -42,6 +42,7 @@ async def test_what_is_over_its_limit_is_ended(services: FakeServices) -> None:
         await until(pilot, lambda: "demo: its limit of 3 h was reached" in said(app))
         await until(pilot, lambda: services.terminated == ["demo"])
         await watch.look(at)
+        await pilot.pause()
         assert len(app._notifications) == 1
         services.go.set()
         await until(pilot, lambda: isinstance(app.screen, ReceiptScreen))
@@ -77,6 +78,7 @@ async def test_a_warning_comes_once_and_says_how_to_get_more(services: FakeServi
         await until(pilot, lambda: "demo: 5 min until its limit of 1 h" in said(app))
         assert "llama-tui up --cloud lambda --name demo --max HOURS" in said(app)
         await watch.look(endpoint.launched + timedelta(minutes=56))
+        await pilot.pause()
         assert len(app._notifications) == 1
         services.endpoints.change(endpoint.id, plan=replace(endpoint.plan, limits=Limits(hours=2)))
         await watch.look(endpoint.launched + timedelta(minutes=116))
@@ -94,6 +96,7 @@ async def test_idleness_that_is_not_known_is_said_once_and_ends_nothing(services
         for days in (1, 2):
             await watch.look(endpoint.launched + timedelta(days=days))
         await until(pilot, lambda: "how long it is idle is not known" in said(app))
+        await pilot.pause()
         assert len(app._notifications) == 1
     assert services.terminated == []
 
@@ -123,6 +126,7 @@ async def test_a_record_that_cannot_be_read_is_said(services: FakeServices) -> N
         for _ in range(2):
             await watch.look(now())
         await until(pilot, lambda: "the record of endpoints cannot be read" in said(app))
+        await pilot.pause()
         assert len(app._notifications) == 1
 
 
