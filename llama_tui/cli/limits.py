@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from llama_tui.cli import output
-from llama_tui.core.errors import LimitReached, LlamaTuiError, StillThere
+from llama_tui.core.errors import LimitReached, StillThere, as_told
 from llama_tui.core.limits import Standing, check, first_over, in_words, merged
 from llama_tui.core.money import dollars, per_hour
 from llama_tui.core.plan import Limits
@@ -40,8 +40,8 @@ async def reap(services: Services, dry_run: bool, as_json: bool) -> int:
             continue
         try:
             receipt = await services.terminate(endpoint, output.Narrator(endpoint.plan), over.why)
-        except LlamaTuiError as error:
-            output.tell_error(error)
+        except Exception as error:  # noqa: BLE001 — one that cannot be ended does not keep the others running
+            output.tell_error(as_told(error))
             exit_code = StillThere.exit_code
             continue
         if as_json:
@@ -81,6 +81,8 @@ def _show_what_would_end(endpoint: Endpoint, over: Standing, now: datetime, as_j
         output.result_json({**facts, "spent_usd": round(spent, 4), "over": over.kind, "why": over.why})
     else:
         cost = f"{per_hour(endpoint.price_cents_per_hour)}, {dollars(spent)} so far"
+        if endpoint.launched is None:
+            cost = "its launch was never answered: a machine may run"
         output.result(f"would end {endpoint.name} ({cost}): {over.why}")
 
 

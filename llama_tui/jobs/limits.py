@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 
-from llama_tui.core.errors import LlamaTuiError
+from llama_tui.core.errors import LlamaTuiError, as_told
 from llama_tui.core.limits import Standing, first_over, standings
 from llama_tui.endpoints import Endpoint, Endpoints
 from llama_tui.jobs.reach import HEALTH_SECONDS, Server, client_of
@@ -74,8 +74,9 @@ async def limits_of(endpoint: Endpoint, endpoints: Endpoints, reach: Reach, now:
         return found
     try:
         return recorded(endpoint, endpoints, now, await _idle_seconds(endpoint, endpoints, reach, now))
-    except LlamaTuiError as error:
-        return tuple(replace(one, unknown=error.sentence) if one.kind == "idle" else one for one in found)
+    except Exception as error:  # noqa: BLE001 — whatever keeps one from being asked keeps no other from its end
+        told = as_told(error).sentence
+        return tuple(replace(one, unknown=told) if one.kind == "idle" else one for one in found)
 
 
 async def _idle_seconds(endpoint: Endpoint, endpoints: Endpoints, reach: Reach, now: datetime) -> float:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,9 @@ from llama_tui.cli import limits
 from llama_tui.core.errors import LimitReached, StillThere
 from llama_tui.core.instances import GONE
 from llama_tui.core.limits import first_over
+from llama_tui.core.money import Receipt
 from llama_tui.core.plan import Limits
+from llama_tui.endpoints import Endpoint
 from llama_tui.jobs.limits import limits_of
 from llama_tui.services import Services
 from tests.cli.command import Command
@@ -53,7 +56,8 @@ def idle_over(*, minutes: float) -> bool:
 def test_what_is_over_its_limit_is_reaped(llama_tui: Command) -> None:
     """Idle by the real server's counters; then a limit of dollars that is over: seen by ls, ended by reap."""
     llama_tui(*UP, "--idle", "30")
-    assert llama_tui("reap") == ""
+    quiet = llama_tui.run("reap")
+    assert quiet.stdout + quiet.stderr == "", "cron would mail it"
     assert not idle_over(minutes=29)
     llama_tui("prompt", "demo", "The capital of France is", "--max-tokens", "1")
     assert not idle_over(minutes=45)
@@ -122,6 +126,23 @@ async def test_what_is_not_proven_gone_is_exit_7(capsys: pytest.CaptureFixture[s
     await services.aclose()
 
 
+async def test_one_that_cannot_be_ended_does_not_keep_the_others() -> None:
+    """Not even when what goes wrong was foreseen by nobody; the others are ended, and it is exit 7."""
+    services = await _over(Services(), "first")
+    await _over(services, "second")
+    real = services.terminate
+
+    async def terminate(endpoint: Endpoint, *args: Any) -> Receipt:
+        if endpoint.name == "first":
+            raise RuntimeError("a bug")
+        return await real(endpoint, *args)
+
+    services.terminate = terminate  # type: ignore[method-assign, assignment]
+    assert await limits.reap(services, dry_run=False, as_json=True) == 7
+    assert [one.name for one in services.endpoints.live()] == ["first"]
+    await services.aclose()
+
+
 async def test_what_holds_the_terminal_is_stopped_and_its_machine_ended() -> None:
     """`connect` holds a forward until a limit is over: first it lets go, then the machine is ended."""
     services = await _over(Services())
@@ -155,16 +176,16 @@ async def test_work_that_is_done_first_is_what_comes_out() -> None:
     await services.aclose()
 
 
-async def _over(services: Services) -> Services:
-    """With one endpoint `demo`, whose machine was launched two hours ago and is limited to one."""
+async def _over(services: Services, name: str = "demo") -> Services:
+    """With one more endpoint, whose machine was launched two hours ago and is limited to one."""
     from llama_tui.core.instances import Instance
     from llama_tui.core.plan import Choices
     from llama_tui.jobs.rent import LAUNCH_ASKED
 
-    chosen = Choices("smollm2-135m", "practice", name="demo", limits=Limits(hours=1))
+    chosen = Choices("smollm2-135m", "practice", name=name, limits=Limits(hours=1))
     endpoint = services.endpoints.intend(await services.plan(chosen))
     services.endpoints.note(endpoint.id, LAUNCH_ASKED)
-    machine = Instance("i-1", endpoint.instance_name, "active", "cpu_4x_general", "us-west-1")
+    machine = Instance(f"i-{name}", endpoint.instance_name, "active", "cpu_4x_general", "us-west-1")
     launched = datetime.now(UTC) - timedelta(hours=2)
     services.endpoints.change(endpoint.id, instance=machine, launched=launched, state="booting")
     return services
