@@ -116,14 +116,13 @@ async def within_limits(services: Services, name: str, work: Coroutine[Any, Any,
 async def _until_over(services: Services, name: str) -> tuple[Endpoint, Standing]:
     """Look again and again until a limit of the endpoint of that name is over."""
     while True:
-        pause = LOOK_SECONDS
+        pause = SHORTEST_PAUSE  # before the launch, limits begin any moment, and this look asks nobody
         for endpoint in services.endpoints.live():
             if endpoint.name != name:
                 continue
             found = await limits_of(endpoint, services.endpoints, services.reach, datetime.now(UTC))
             if over := first_over(found):
                 return endpoint, over
-            if endpoint.launched is None:
-                pause = SHORTEST_PAUSE  # its limits begin any moment, and this look asks nobody
-            pause = min(pause, *(one.seconds_left for one in found if one.seconds_left is not None), LOOK_SECONDS)
+            if endpoint.launched:
+                pause = min([LOOK_SECONDS, *(one.seconds_left for one in found if one.seconds_left is not None)])
         await asyncio.sleep(max(pause, SHORTEST_PAUSE))

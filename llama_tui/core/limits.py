@@ -1,7 +1,8 @@
 """Limits of money and time: where each one stands, and whether it holds with the laptop off.
 
 A rented machine is billed until the cloud's API has ended it (lambda-cloud-api.md §4.4), and no key of that API is
-ever on the machine: a limit ends the bill only while a llama-tui runs on the computer that has the key.
+ever on the machine: a limit ends the bill only while a llama-tui runs on the computer that has the key. Nothing on
+the machine watches the limits: it could only stop the server, and the bill would go on for one that answers nobody.
 """
 
 from __future__ import annotations
