@@ -20,6 +20,7 @@ import msgspec
 
 from llama_tui.core.errors import LlamaTuiError, UsageError, unknown
 from llama_tui.core.instances import Instance
+from llama_tui.core.limits import merged
 from llama_tui.core.money import Receipt, cost_usd
 from llama_tui.core.plan import Plan
 
@@ -65,6 +66,10 @@ class Endpoint:
     """What the server calls its model."""
     failure: str = ""
     """Why the last start failed, one sentence."""
+    work_done: int | None = None
+    """The server's own count of its work at the last look; only that it changes means something."""
+    idle_since: datetime | None = None
+    """The last look that found that count changed, or a request at work; None: nobody has looked."""
 
     @property
     def instance_name(self) -> str:
@@ -185,6 +190,8 @@ class Endpoints:
                 f"{endpoint.name} has its machine already, a {old.instance_type.name}",
                 f"leave --type out, or end it first: llama-tui down {endpoint.name}",
             )
+        if old:  # a limit that was set once is not lost because it is not typed again
+            plan = replace(plan, limits=merged(old.limits, plan.limits))
         endpoint = replace(endpoint, plan=plan)
         self._write(endpoint)
         return endpoint

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from llama_tui.cli import output
+from llama_tui.cli.limits import set_anew, within_limits
 from llama_tui.core import money
 from llama_tui.core.advice import Offer
 from llama_tui.core.capacity import Allowed
@@ -134,7 +135,7 @@ async def up(
     """Deploy, or go on with a deploy, or say that it is up."""
     if (running := _ready_endpoint(services, choices)) and await services.answers(running):
         output.tell(f"{running.name} is up")
-        _show_endpoint(running, as_json)
+        _show_endpoint(set_anew(services, running, choices.limits), as_json)
         return
     if create_filesystem:
         await _make_filesystem(services, choices, yes)
@@ -148,7 +149,7 @@ async def up(
         return await services.deploy_where_possible(choices, decided, narrator, wait_seconds=wait_seconds)
 
     try:
-        endpoint = await _vouched(services, accept, deploy)
+        endpoint = await within_limits(services, decided.name, _vouched(services, accept, deploy))
     except asyncio.CancelledError:
         output.tell(
             f"stopped watching; the setup goes on there. Again: llama-tui up …, end it: llama-tui down {decided.name}"
@@ -300,9 +301,13 @@ async def env(services: Services, name: str, as_json: bool) -> None:
 
 
 async def connect(services: Services, name: str) -> None:
+    """Hold the forward until Ctrl-C, or until a limit ends the machine."""
+    await within_limits(services, name, _hold(services, services.endpoints.find(name)))
+
+
+async def _hold(services: Services, endpoint: Endpoint) -> None:
     """Hold the forward, and mend it when the line is cut."""
-    endpoint = services.endpoints.find(name)
-    pause = 1.0
+    name, pause = endpoint.name, 1.0
     while True:
         try:
             async with services.reach(endpoint, local_port=endpoint.local_port) as server:

@@ -15,8 +15,10 @@ from llama_tui.cli import output
 from llama_tui.core import money
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.core.instances import GONE, Instance
+from llama_tui.core.limits import first_over, in_words
 from llama_tui.core.plan import Choices
 from llama_tui.endpoints import Endpoint
+from llama_tui.jobs.limits import recorded
 from llama_tui.services import Services
 
 ACCOUNT_SECONDS = 20.0
@@ -40,16 +42,17 @@ async def ls(services: Services, as_json: bool) -> int:
             continue
         strangers += [(cloud, one) for one in listed if one.id not in known and one.status not in GONE]
     now = datetime.now(UTC)
+    over = {one.id: _over(services, one, now) for one in endpoints}
     if as_json:
         for endpoint in endpoints:
-            output.result_json(_endpoint_facts(endpoint, now))
+            output.result_json(_endpoint_facts(endpoint, now, over[endpoint.id]))
         for cloud, instance in strangers:
             output.result_json(_instance_facts(cloud, instance))
         return exit_code
     if any(one.cloud == "practice" for one in endpoints):
         output.tell("practice: nothing is rented there")
     rows = [["name", "state", "model", "cloud", "machine", "$/h", "spent", "limits"]]
-    rows += [_endpoint_row(one, now) for one in endpoints]
+    rows += [_endpoint_row(one, now, over[one.id]) for one in endpoints]
     rows += [_instance_row(cloud, one) for cloud, one in strangers]
     if len(rows) == 1:
         output.tell("no endpoints" + ("" if exit_code else ", and nothing else runs in the accounts"))
@@ -59,21 +62,22 @@ async def ls(services: Services, as_json: bool) -> int:
     for endpoint in endpoints:
         if endpoint.failure:
             output.tell(f"{endpoint.name}: {endpoint.failure}")
+        if over[endpoint.id]:
+            output.tell(f"{endpoint.name} is over its limits and still runs; end what is: llama-tui reap")
     if strangers:
         output.tell("machines marked * were not started by this computer; nothing here ends them")
     return exit_code
 
 
-def _limits(endpoint: Endpoint) -> str:
-    limits = endpoint.plan.limits if endpoint.plan else None
-    if limits is None:
-        return "-"
-    parts = [
-        money.dollars(limits.usd) if limits.usd else "",
-        f"{limits.hours:g} h" if limits.hours else "",
-        f"{limits.idle_minutes} min idle" if limits.idle_minutes else "",
-    ]
-    return ", ".join(part for part in parts if part) or "-"
+def _over(services: Services, one: Endpoint, now: datetime) -> str:
+    """The kind of the limit that is over, by the record: no machine is asked here whether it is idle."""
+    found = first_over(recorded(one, services.endpoints, now))
+    return found.kind if found else ""
+
+
+def _limits(one: Endpoint, over: str) -> str:
+    told = in_words(one.plan.limits) if one.plan else ""
+    return f"{told} (over)" if over else told or "-"
 
 
 def _machine(endpoint: Endpoint) -> str:
@@ -85,10 +89,10 @@ def _machine(endpoint: Endpoint) -> str:
     return f"{endpoint.plan.instance_type.name} {region}".strip()
 
 
-def _endpoint_row(one: Endpoint, now: datetime) -> list[str]:
+def _endpoint_row(one: Endpoint, now: datetime, over: str) -> list[str]:
     price = money.per_hour(one.price_cents_per_hour) if one.price_cents_per_hour else "-"
     spent = money.dollars(one.spent_usd(now)) if one.price_cents_per_hour else "-"
-    return [one.name, one.state, one.model, one.cloud, _machine(one), price, spent, _limits(one)]
+    return [one.name, one.state, one.model, one.cloud, _machine(one), price, spent, _limits(one, over)]
 
 
 def _instance_row(cloud: str, one: Instance) -> list[str]:
@@ -104,7 +108,7 @@ def _instance_row(cloud: str, one: Instance) -> list[str]:
     ]
 
 
-def _endpoint_facts(one: Endpoint, now: datetime) -> dict[str, object]:
+def _endpoint_facts(one: Endpoint, now: datetime, over: str) -> dict[str, object]:
     return {
         "kind": "endpoint",
         "name": one.name,
@@ -115,6 +119,8 @@ def _endpoint_facts(one: Endpoint, now: datetime) -> dict[str, object]:
         "region": one.instance.region if one.instance else "",
         "price_cents_per_hour": one.price_cents_per_hour,
         "spent_usd": round(one.spent_usd(now), 4),
+        "limits": output.as_json(one.plan.limits) if one.plan else None,
+        "over": over,
         "created": one.created.isoformat(),
         "failure": one.failure,
     }

@@ -190,9 +190,10 @@ def up(
 @main.command()
 @JSON
 def ls(as_json: bool) -> None:
-    """Endpoints and everything in the accounts: state, $/h, spent.
+    """Endpoints and everything in the accounts: state, $/h, spent, limits. Whether one is idle, `reap` finds out.
 
     JSON: kind (endpoint or instance) name state cloud model machine region price_cents_per_hour spent_usd created
+    limits{usd hours idle_minutes} over(dollars hours, or empty)
     """
     from llama_tui.cli import listing
 
@@ -283,6 +284,28 @@ def down(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     from llama_tui.cli import commands
 
     _run(lambda services: commands.down(services, names, everything, as_json))
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Only say what it would end.")
+@JSON
+def reap(dry_run: bool, as_json: bool) -> None:
+    r"""End every endpoint of this computer that is over a limit, prove that it is gone, print the receipts.
+
+    Limits hold while a llama-tui runs here; this one is for cron, so that they hold while the computer is on:
+
+    \b
+        */5 * * * *  llama-tui reap
+
+    Idle is what the server's own request counters say; where they cannot be read it ends nothing. A cron job seldom
+    has a keyring: keep the key with `llama-tui login lambda --keep file`. Exit 6: something was over its limit; 0:
+    nothing was; 7: it could not be proven gone.
+
+    JSON: as `down`; with --dry-run: name cloud price_cents_per_hour spent_usd over(dollars hours idle) why
+    """
+    from llama_tui.cli import limits
+
+    _run(lambda services: limits.reap(services, dry_run, as_json))
 
 
 @main.command()

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from llama_tui.core import money
+from llama_tui.core import limits, money
 from llama_tui.core.capacity import Allowed
 from llama_tui.core.errors import UsageError, unknown
 from llama_tui.core.instances import InstanceType
@@ -213,6 +213,7 @@ def make_plan(
         choices = replace(choices, profile=engine.profiles[0])
     if choices.profile and choices.profile not in engine.profiles:
         raise unknown(f"profile of {engine.name}", choices.profile, engine.profiles)
+    limits.check(choices.limits, choices.cloud, rents=rents)
     if not 0 <= choices.port < 65536:
         raise UsageError(f"{choices.port} is not a port", "give a --port from 1 to 65535")
     instance_type, fit = choose_instance_type(choices, model, instance_types, engine)
@@ -266,6 +267,8 @@ def summary(plan: Plan) -> list[tuple[str, str]]:
         rows.insert(3, ("region", plan.region or f"any with capacity: {', '.join(kind.regions) or 'none now'}"))
         rows.append(("price", money.per_hour(kind.price_cents_per_hour)))
         rows.append(("if setup fails", f"{plan.on_failure} the machine"))
+    if told := limits.in_words(plan.limits):
+        rows += [("limits", told), ("", limits.beside(plan.limits))]
     if plan.fit.weights_gib:
         rows.append(("weights", f"{plan.fit.weights_gib:.2f} GiB" + (" per GPU" if kind.gpus else "")))
     else:

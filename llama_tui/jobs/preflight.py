@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from llama_tui.core import limits
 from llama_tui.core.errors import CredentialRejected, LlamaTuiError, PreflightFailed, UsageError
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.interfaces import Cloud, Engine
@@ -226,11 +227,14 @@ async def _of_repo(hub: Hub, model: Model, token: Secret | None) -> str:
 
 
 def _limits(choices: Choices) -> list[Check]:
+    told = limits.in_words(choices.limits)
+    if told and choices.cloud in ("local", "ssh"):
+        try:
+            limits.check(choices.limits, choices.cloud, rents=False)
+        except UsageError as error:
+            return [Check("limits", "failed", error.sentence, error.hint)]
+    if told:
+        return [Check("limits", "ok", f"{told}; {limits.beside(choices.limits)}")]
     if choices.cloud != "lambda":
         return []
-    limits = choices.limits
-    if limits.usd is None and limits.hours is None and limits.idle_minutes is None:
-        return [
-            Check("limits", "note", "none: it runs, and costs, until you end it", "set one: --cap, --max or --idle")
-        ]
-    return [Check("limits", "ok", "set")]
+    return [Check("limits", "note", limits.NONE, "set one: --cap, --max or --idle")]

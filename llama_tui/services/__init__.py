@@ -21,6 +21,7 @@ from llama_tui.core.errors import PreflightFailed, UsageError
 from llama_tui.core.events import Emit
 from llama_tui.core.instances import Instance, InstanceType
 from llama_tui.core.interfaces import Address, Cloud
+from llama_tui.core.limits import merged
 from llama_tui.core.models import MODELS, Model, at_revision, find_model, is_known, model_in_folder, model_of_config
 from llama_tui.core.plan import Choices, Plan, check_name, default_name, make_plan
 from llama_tui.endpoints import Endpoint, Endpoints, Source
@@ -221,7 +222,7 @@ class Services:
             # What was launched stays what it is, also if something else would be the cheapest now.
             kind, region = earlier.instance_type.name, earlier.region
             choices = replace(choices, instance_type=choices.instance_type or kind, region=choices.region or region)
-            choices = replace(choices, allowed=Allowed())
+            choices = replace(choices, allowed=Allowed(), limits=merged(earlier.limits, choices.limits))
         kinds = await self._kinds(cloud, choices, frozenset())
         return make_plan(choices, model, kinds, engine, rents=cloud.rents)
 

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterable
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
     from llama_tui.endpoints import Endpoint
     from llama_tui.services import Services
     from llama_tui.tui.deploys import Deploy
+    from llama_tui.tui.limits import LimitWatch
 
 WARN_SECONDS = 12.0
 """How long a notification of trouble stays."""
+LIMITS_SECONDS = 60.0
+"""Between two looks at the limits of what runs. A look is never the first thing: who opens the app sees it first."""
 CLEAN_UP_SECONDS = 10.0
 """How long the clean-up of one job may take when the app is left."""
 
@@ -103,8 +107,20 @@ class LlamaTuiApp(App[None]):
             self.tell_trouble(error)
         else:
             self._remap(keys)
+        self.set_interval(LIMITS_SECONDS, self._look_at_limits)
         if self.open_cloud:
             self.open_way(self.open_cloud)
+
+    @cached_property
+    def _limits(self) -> LimitWatch:
+        from llama_tui.tui.limits import LimitWatch
+
+        return LimitWatch(self)
+
+    def _look_at_limits(self) -> None:
+        """Beside everything else: a machine may take its time to say whether it is idle."""
+        if not self._leaving:
+            self.run_worker(self._limits.look(datetime.now(UTC)), group="limits", exit_on_error=False)
 
     def _remap(self, keys: dict[str, str]) -> None:
         """Keys of a person's own; what cannot be meant is said, and left out."""

@@ -26,6 +26,7 @@ from llama_tui.endpoints import Endpoint, Endpoints, Source
 from llama_tui.engines import engine_for
 from llama_tui.jobs.preflight import Check
 from llama_tui.jobs.reach import Server
+from llama_tui.jobs.rent import LAUNCH_ASKED
 from llama_tui.redact import Secret
 from llama_tui.settings import Settings
 
@@ -143,6 +144,7 @@ class FakeServices:
         machine = Instance("i-1", endpoint.instance_name, "booting", kind.name, plan.region or "us-west-1")
         machine = replace(machine, price_cents_per_hour=kind.price_cents_per_hour)
         emit(Said(f"launching {kind.name}"))
+        self.endpoints.note(endpoint.id, LAUNCH_ASKED)
         endpoint = self.endpoints.change(
             endpoint.id, instance=machine, launched=datetime.now(UTC), state="booting", failure=""
         )

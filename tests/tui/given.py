@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from llama_tui.core.instances import Instance
 from llama_tui.core.plan import Choices
 from llama_tui.endpoints import Endpoint
+from llama_tui.jobs.rent import LAUNCH_ASKED
 from tests.tui.fakes import FakeServices
 from tests.tui.screen_text import screen_text
 
@@ -28,6 +29,7 @@ async def an_endpoint(services: FakeServices, name: str = "demo", cloud: str = "
     kind = plan.instance_type
     facts: dict[str, Any] = {"state": "ready", "ready": datetime.now(UTC), "port": 8000}
     if plan.rents:
+        services.endpoints.note(endpoint.id, LAUNCH_ASKED)
         machine = Instance(f"i-{name}", endpoint.instance_name, "active", kind.name, "us-west-1")
         facts["instance"] = replace(machine, price_cents_per_hour=kind.price_cents_per_hour, ip="192.0.2.1")
         facts["launched"] = datetime.now(UTC) - timedelta(minutes=29, seconds=30)

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from llama_tui.engines.log_reader import ServerLog
+from llama_tui.jobs.limits import read_counters
 from tests.cli.command import Command
 from tests.processes import processes_in
 from tests.sshd import Sshd
@@ -64,6 +65,7 @@ def test_from_a_folder_of_weights_to_an_answer_to_nothing_left(
     for line in lines_of("connect", "real"):
         metrics = httpx2.get(line.strip().removesuffix("/v1") + "/metrics", trust_env=False).text
         assert "vllm:request_success_total{" in metrics
+        assert read_counters(metrics) == (3, 0)  # two completions, one chat: by these an idle server is told
         assert 'model_name="SmolLM2-135M-Instruct"' in metrics
         break
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llama_tui.core.errors import HostKeyUnknown
+from llama_tui.core.limits import HOLDS, in_words
 from llama_tui.core.money import dollars, per_hour
 from llama_tui.core.plan import Plan
 from llama_tui.endpoints import Endpoint
@@ -63,6 +64,8 @@ def before_launch(plan: Plan) -> tuple[str, Details, str]:
         ("starts", work),
         ("if setup fails", kept),
     ]
+    if limits := in_words(plan.limits):
+        rows.insert(-1, ("limits", f"{limits}; {HOLDS}"))
     if plan.cloud == "practice":
         rows[-1] = (rows[-1][0], rows[-1][1].removesuffix(" and costs on"))
         return f"Practise with {plan.name}?", [*rows, ("cost", f"nothing; on Lambda {price}")], "Launch"

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from llama_tui.core.events import Event
+from llama_tui.core.limits import in_words
 from llama_tui.core.money import dollars, per_hour
 from llama_tui.endpoints import Endpoint
 from llama_tui.tui.app import LlamaTuiApp
@@ -59,7 +60,10 @@ class QuitScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         """Enter alone changes nothing."""
         setting_up = any(one.state != "ready" for one in self.running)
-        self._show("A setup goes on on its machine; come back to watch it." if setting_up else "")
+        limited = any(one.plan and in_words(one.plan.limits) for one in self.running)
+        notes = ["A setup goes on on its machine; come back to watch it."] * setting_up
+        notes += ["Left running, limits hold only by `llama-tui reap` from cron."] * limited
+        self._show("\n".join(notes))
         self.query_one("#stay", Button).focus()
 
     def _show(self, note: str) -> None:
