@@ -65,6 +65,13 @@ async def test_says_state_machine_price_and_what_was_spent() -> None:
     assert len(first) <= 78 and len(second) <= 78
 
 
+async def test_a_launch_on_its_way_is_not_called_free() -> None:
+    """What was asked for may come and cost at any moment."""
+    first, second = await shown(StatusHeader(replace(READY, state="launching", instance=None, launched=None)))
+    assert first.endswith("$0.75/h from the launch on")
+    assert second.endswith("a launch is on its way")
+
+
 async def test_practice_says_that_nothing_is_rented() -> None:
     """A practice endpoint has a price to practise with: the header says that it is not real."""
     _, second = await shown(StatusHeader(replace(READY, cloud="practice")))

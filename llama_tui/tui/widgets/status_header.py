@@ -15,6 +15,7 @@ from llama_tui.core.money import dollars, per_hour
 from llama_tui.redact import clean
 
 if TYPE_CHECKING:
+    from llama_tui.core.plan import Plan
     from llama_tui.endpoints import Endpoint, State
 
 TICK_SECONDS = 1.0
@@ -121,6 +122,8 @@ def _machine(endpoint: Endpoint) -> Iterable[str]:
 def _money(endpoint: Endpoint, at: datetime) -> list[Part]:
     price = endpoint.price_cents_per_hour
     limit = endpoint.plan.limits.usd if endpoint.plan else None
+    if not price and (plan := _launching(endpoint)):
+        return [(f"{per_hour(plan.instance_type.price_cents_per_hour)} from the launch on", "$text-warning")]
     if not price:
         return [("costs nothing", "$foreground-muted")]
     spent = endpoint.spent_usd(at)
@@ -133,6 +136,12 @@ def _money(endpoint: Endpoint, at: datetime) -> list[Part]:
     ]
 
 
+def _launching(endpoint: Endpoint) -> Plan | None:
+    """The plan of an endpoint whose machine is asked for and has not been had yet."""
+    plan = endpoint.plan
+    return plan if endpoint.state == "launching" and plan and plan.rents else None
+
+
 def _lid(endpoint: Endpoint) -> Part:
     """What happens when the laptop is shut."""
     if endpoint.cloud == "practice":
@@ -141,6 +150,8 @@ def _lid(endpoint: Endpoint) -> Part:
         return ("lid shut: it sleeps too", "$foreground-muted")
     if endpoint.price_cents_per_hour:
         return ("lid shut: the machine stays up and costs", "$text-warning")
+    if _launching(endpoint):
+        return ("a launch is on its way", "$text-warning")
     return ("nothing is rented", "$foreground-muted")
 
 
