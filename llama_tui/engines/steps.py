@@ -25,14 +25,18 @@ server_lives() {
 
 
 def _choose_port(port: int) -> str:
-    """Note in `port` the port that was asked for, or the first free one from 8000."""
+    """Note in `port` the port that was asked for, or the first free one that no other endpoint noted."""
     last = FIRST_PORT + 999
-    ports, taken = f"range({FIRST_PORT}, {last + 1})", f"no port from {FIRST_PORT} to {last} is free on this machine"
+    ports = f"sorted({{*range({FIRST_PORT}, {last + 1})}} - noted)"
+    taken = f"no port from {FIRST_PORT} to {last} is free on this machine"
     if port:
         ports, taken = f"[{port}]", f"port {port} is in use on this machine"
     return f"""\
 python3 - <<'PY' >port.new || say "{taken}" "choose another one with --port"
-import socket, sys
+import glob, os, socket, sys
+# A server binds long after this: what the other endpoints of this user have noted is theirs.
+own = os.path.realpath("port")
+noted = {{int(open(file).read() or 0) for file in glob.glob("../*/port") if os.path.realpath(file) != own}}
 for port in {ports}:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -135,16 +139,21 @@ echo "started, pid $!, http://127.0.0.1:$(cat port)"
 
 
 def ready() -> Step:
-    """Wait until the server answers /health; a server that dies or falls silent ends the wait."""
+    """Wait until the server answers, also to its key; a server that dies or falls silent ends the wait.
+
+    The key shows that it is ours: on a port that another server took meanwhile, /health alone would answer too.
+    """
     script = f"""\
 {_SERVER_LIVES}
 healthy() {{
-    python3 - "$(cat port)" <<'PY'
+    python3 - "http://127.0.0.1:$(cat port)" <<'PY'
 import sys, time, urllib.request
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
+key = {{"Authorization": "Bearer " + open("api_key").read()}}
+models = urllib.request.Request(sys.argv[1] + "/v1/models", headers=key)
 for _ in range(20):  # the Python that asks is up for two seconds, so that asking often is cheap
     try:
-        sys.exit(direct.open(f"http://127.0.0.1:{{sys.argv[1]}}/health", timeout=5).status != 200)
+        sys.exit(any(direct.open(one, timeout=5).status != 200 for one in (sys.argv[1] + "/health", models)))
     except OSError:
         time.sleep(0.1)
 sys.exit(1)
