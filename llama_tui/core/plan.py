@@ -67,7 +67,6 @@ class Choices:
 
     model: str
     cloud: str
-    revision: str = ""
     host: str = ""
     instance_type: str = ""
     region: str = ""
@@ -77,6 +76,8 @@ class Choices:
     port: int = 0
     engine_args: EngineArgs = field(default_factory=EngineArgs)
     extras: Extras = field(default_factory=Extras)
+    revision: str = ""
+    """Of the model's repository."""
     filesystem: str = ""
     allowed: Allowed = field(default_factory=Allowed)
     limits: Limits = field(default_factory=Limits)
