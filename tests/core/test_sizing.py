@@ -33,6 +33,24 @@ def test_what_servers_printed(
     assert found.weights_gib == pytest.approx(weights, rel=0.005)
     assert found.kv_cache_gib == pytest.approx(kv_cache, rel=0.02)
     assert found.kv_cache_tokens == pytest.approx(tokens, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("model", "args", "kv_cache", "tokens"),
+    [
+        ("llama-3-8b", EngineArgs(), 112.33, 920_192),
+        ("llama-3-8b", EngineArgs(gpu_memory_utilization=0.5, max_model_len=4096), 53.61, 439_184),
+        ("llama-3-8b", EngineArgs(kv_cache_dtype="fp8"), 112.33, 1_840_384),
+        ("llama-3.1-8b", EngineArgs(), 112.28, 919_824),
+        ("llama-3.2-1b", EngineArgs(), 125.27, 4_104_864),
+        ("llama-3.2-3b", EngineArgs(gpu_memory_utilization=0.3), 34.85, 326_288),
+    ],
+)
+def test_what_our_own_deploys_printed(model: str, args: EngineArgs, kv_cache: float, tokens: int) -> None:
+    """Within 1 %: vLLM 0.23.0 on one H200, deployed by `up --cloud local --venv … --serve-arg=--load-format=dummy`."""
+    found = fit_vllm(find_model(model), V0_23_0, args, gpu_memory_gib=usable_gib(143_771), gpus=1, card="NVIDIA H200")
+    assert found.kv_cache_gib == pytest.approx(kv_cache, rel=0.01)
+    assert found.kv_cache_tokens == pytest.approx(tokens, rel=0.01)
     assert found.max_model_len == 8192
     assert found.max_concurrency == pytest.approx(tokens / 8192, rel=0.02)
 
