@@ -33,6 +33,8 @@ def test_what_servers_printed(
     assert found.weights_gib == pytest.approx(weights, rel=0.005)
     assert found.kv_cache_gib == pytest.approx(kv_cache, rel=0.02)
     assert found.kv_cache_tokens == pytest.approx(tokens, rel=0.02)
+    assert found.max_model_len == 8192
+    assert found.max_concurrency == pytest.approx(tokens / 8192, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -47,12 +49,10 @@ def test_what_servers_printed(
     ],
 )
 def test_what_our_own_deploys_printed(model: str, args: EngineArgs, kv_cache: float, tokens: int) -> None:
-    """Within 1 %: vLLM 0.23.0 on one H200, deployed by `up --cloud local --venv … --serve-arg=--load-format=dummy`."""
-    found = fit_vllm(find_model(model), V0_23_0, args, gpu_memory_gib=usable_gib(143_771), gpus=1, card="NVIDIA H200")
+    """Within 1 %: vLLM 0.23.0 on one H200, deployed by `up --cloud local --venv …` with dummy weights."""
+    found = fit_vllm(find_model(model), V0_23_0, args, gpu_memory_gib=H200, gpus=1, card="NVIDIA H200")
     assert found.kv_cache_gib == pytest.approx(kv_cache, rel=0.01)
     assert found.kv_cache_tokens == pytest.approx(tokens, rel=0.01)
-    assert found.max_model_len == 8192
-    assert found.max_concurrency == pytest.approx(tokens / 8192, rel=0.02)
 
 
 def test_the_pinned_release_takes_the_cuda_graphs_out_of_the_cache() -> None:
