@@ -24,6 +24,8 @@ HOLDS = "holds while llama-tui runs here; with the laptop off the machine goes o
 """What stands beside every limit."""
 WHY = "only the cloud's API ends the bill, and its key is never on the machine"
 """Why a limit does not hold with the laptop off."""
+OPTIONS = "--cap, --max or --idle"
+"""How limits are set on the command line."""
 NONE = "none: it runs, and costs, until you end it"
 """What stands where there is no limit."""
 

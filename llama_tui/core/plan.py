@@ -270,6 +270,8 @@ def summary(plan: Plan) -> list[tuple[str, str]]:
         rows.append(("if setup fails", f"{plan.on_failure} the machine"))
     if told := limits.in_words(plan.limits):
         rows += [("limits", told), ("", limits.beside(plan.limits))]
+    elif plan.rents and plan.cloud != "practice":
+        rows.append(("limits", limits.NONE))
     if plan.fit.weights_gib:
         rows.append(("weights", f"{plan.fit.weights_gib:.2f} GiB" + (" per GPU" if kind.gpus else "")))
     else:

@@ -237,4 +237,4 @@ def _limits(choices: Choices) -> list[Check]:
         return [Check("limits", "ok", f"{told}; {limits.beside(choices.limits)}")]
     if choices.cloud != "lambda":
         return []
-    return [Check("limits", "note", limits.NONE, "set one: --cap, --max or --idle")]
+    return [Check("limits", "note", limits.NONE, f"set one: {limits.OPTIONS}")]

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from llama_tui.core.errors import CloudRefused, CredentialMissing, HostKeyUnknown, LlamaTuiError
 from llama_tui.core.events import StepFinished
+from llama_tui.core.plan import Limits
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.messages import JobEnded, JobEvent
 from llama_tui.tui.screens.launch import LaunchScreen
@@ -55,6 +56,23 @@ async def test_from_model_to_setup(services: FakeServices) -> None:
         await until(pilot, lambda: not app.deploys["smollm2-135m"].running)
         assert any(isinstance(one, JobEvent) and isinstance(one.event, StepFinished) for one in messages)
         await until(pilot, lambda: any(isinstance(one, JobEnded) and one.endpoint is not None for one in messages))
+
+
+async def test_limits_are_set_beside_the_plan(services: FakeServices) -> None:
+    """Dollars, hours, idle minutes, by the key l; what cannot be a limit is said; plan and question have them."""
+    app = LlamaTuiApp(services, open_cloud="lambda")
+    async with app.run_test(size=(100, 40), notifications=True) as pilot:
+        screen = await ready(pilot)
+        await until(pilot, lambda: "none: it runs, and costs, until you end it" in said(app))
+        await pilot.press("l")
+        await until(pilot, lambda: "When is it to end by itself?" in said(app))
+        await pilot.press("0", "enter")
+        await until(pilot, lambda: "at least 0.01" in said(app))
+        await pilot.press("backspace", "5", "tab", "tab", "3", "0", "enter")
+        await until(pilot, lambda: "$5.00, 30 min idle" in said(app))
+        assert screen.choices.limits == Limits(usd=5.0, idle_minutes=30)
+        await pilot.press("f5")
+        await until(pilot, lambda: "Rent a machine" in said(app) and "$5.00, 30 min idle" in said(app))
 
 
 async def test_enter_alone_starts_nothing(services: FakeServices) -> None:

@@ -18,7 +18,7 @@ from llama_tui.core.advice import offers_of
 from llama_tui.core.errors import HostKeyUnknown, LlamaTuiError, as_told
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import Model, find_model
-from llama_tui.core.plan import Choices, Plan, default_name, make_plan
+from llama_tui.core.plan import Choices, Limits, Plan, default_name, make_plan
 from llama_tui.core.sizing import GIB
 from llama_tui.engines import ENGINES, engine_for
 from llama_tui.tui.app import LlamaTuiApp
@@ -49,18 +49,10 @@ class LaunchScreen(Screen[None]):
         ),
         Binding("p", "preflight", "Check", id="preflight", tooltip="Can it succeed? Looks at no cost"),
         Binding("s", "script", "Script", id="script", tooltip="The plan as the shell script that it is"),
-        Binding(
-            "e", "engine", "Engine", id="engine", tooltip="The next engine and profile for this model", show=False
-        ),
+        Binding("e", "engine", "Engine", id="engine", tooltip="The next engine for this model", show=False),
         Binding("g", "region", "Region", id="region", tooltip="The next region that has this machine", show=False),
-        Binding(
-            "f",
-            "on_failure",
-            "If it fails",
-            id="on-failure",
-            tooltip="Keep or terminate when setup fails",
-            show=False,
-        ),
+        Binding("l", "limits", "Limits", id="limits", tooltip="When it is to end by itself", show=False),
+        Binding("f", "on_failure", "If it fails", id="on-failure", tooltip="Keep the machine, or not", show=False),
         Binding("n", "name", "Name", id="name", tooltip="Name the endpoint"),
         Binding("k", "app.credentials", "Keys", id="launch-keys", tooltip="Keys and tokens: Lambda, Hugging Face"),
         Binding("slash", "filter", "Filter", id="filter", key_display="/", tooltip="Only rows that hold a text"),
@@ -114,7 +106,7 @@ class LaunchScreen(Screen[None]):
         if self.one_machine:
             self.view.keys = {"engine": "e"}
         else:
-            self.view.keys = {"engine": "e", "region": "g", "if setup fails": "f"}
+            self.view.keys = {"engine": "e", "region": "g", "if setup fails": "f", "limits": "l"}
             self.view.hidden = frozenset({"name", "model", "machine", "price"})
         try:
             model = find_model(self.app.services.settings.model).name
@@ -284,6 +276,17 @@ class LaunchScreen(Screen[None]):
         )
         self._show_plan()
 
+    def action_limits(self) -> None:
+        """Dollars, hours, idle minutes."""
+        from llama_tui.tui.screens.limits import LimitsScreen
+
+        self.app.push_screen(LimitsScreen(self.choices.limits), self._limited)
+
+    def _limited(self, limits: Limits | None) -> None:
+        if limits is not None:
+            self.choices = replace(self.choices, limits=limits)
+            self._show_plan()
+
     def action_script(self) -> None:
         """The plan as rows, or as the script."""
         self.view.script = not self.view.script
@@ -389,7 +392,7 @@ class LaunchScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What does nothing here is not offered."""
-        if action in ("region", "on_failure"):
+        if action in ("region", "on_failure", "limits"):
             return not self.one_machine
         if action in ("launch", "script"):
             return self.planned is not None or None

@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from llama_tui.core.errors import as_told
+from llama_tui.core.limits import OPTIONS
 from llama_tui.core.plan import Choices
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.widgets.status_header import one_line
@@ -29,6 +30,11 @@ LOGIN = re.compile(r"llama-tui login (lambda|hf)")
 """The command in a fix; in the app a key does the same."""
 
 
+def _in_app(fix: str) -> str:
+    """A fix with the app's keys in place of commands and options."""
+    return LOGIN.sub("k, Keys and tokens", one_line(fix)).replace(OPTIONS, "l, beside the plan")
+
+
 def lines_of(checks: list[Check]) -> Table:
     """The checks, a row each, what fails first; under what is not good stands its fix."""
     grid = Table.grid(padding=(0, 2, 0, 0))
@@ -39,7 +45,7 @@ def lines_of(checks: list[Check]) -> Table:
         sign, style = SIGNS[one.state]
         told = Text(one_line(one.detail), "dim" if one.state == "ok" else "", overflow="fold")
         if one.fix and one.state != "ok":
-            told.append("\n→ " + LOGIN.sub("k, Keys and tokens", one_line(one.fix)), "bold")
+            told.append("\n→ " + _in_app(one.fix), "bold")
         grid.add_row(Text(sign, style), Text(one_line(one.what)), told)
     return grid
 
