@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual import getters, on
+from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -177,8 +177,9 @@ class HomeScreen(Screen[None]):
 
     def action_refresh_accounts(self) -> None:
         """Ask the accounts again."""
-        self.run_worker(self._ask_accounts(), group="accounts", exclusive=True, exit_on_error=False)
+        self._ask_accounts()
 
+    @work(group="accounts", exclusive=True, exit_on_error=False)
     async def _ask_accounts(self) -> None:
         services = self.app.services
         # A keyring may wait for a password: not on the loop.
