@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from llama_tui.core import limits, money
+from llama_tui.core.advice import first_answer
 from llama_tui.core.capacity import Allowed
 from llama_tui.core.errors import UsageError, unknown
 from llama_tui.core.instances import InstanceType
@@ -267,6 +268,9 @@ def summary(plan: Plan) -> list[tuple[str, str]]:
     if plan.rents:
         rows.insert(3, ("region", plan.region or f"any with capacity: {', '.join(kind.regions) or 'none now'}"))
         rows.append(("price", money.per_hour(kind.price_cents_per_hour)))
+        if plan.cloud != "practice":
+            first = first_answer(plan.model, kind, plan.engine, plan.profile)
+            rows.append(("first answer", f"after about {first.minutes:.0f} min and {money.dollars(first.usd)}"))
         rows.append(("if setup fails", f"{plan.on_failure} the machine"))
     if told := limits.in_words(plan.limits):
         rows += [("limits", told), ("", limits.beside(plan.limits))]

@@ -1,5 +1,6 @@
 """A plan decides everything before a cent is spent."""
 
+import re
 import subprocess
 from dataclasses import replace
 
@@ -85,6 +86,13 @@ def test_a_plan_prints_its_price_and_what_happens_on_failure() -> None:
     rows = dict(summary(plan_of("llama-3-8b", on_failure="terminate")))
     assert rows["price"] == "$1.29/h"
     assert rows["if setup fails"] == "terminate the machine"
+
+
+def test_a_plan_tells_when_the_first_answer_comes_and_what_it_has_cost_by_then() -> None:
+    """Minutes and dollars from the launch on, where a machine is really rented."""
+    first = dict(summary(plan_of("llama-3-8b")))["first answer"]
+    assert re.fullmatch(r"after about \d+ min and \$0\.\d\d", first)
+    assert "first answer" not in dict(summary(replace(plan_of(), cloud="practice")))
 
 
 @pytest.mark.parametrize("model", ["smollm2-135m", "llama-3-8b", "org/repo/file.gguf"])

@@ -190,6 +190,29 @@ async def test_a_failed_deploy_is_an_error_and_not_a_crash(services: FakeService
         await until(pilot, lambda: "no room [/] on the disk" in said(app))
 
 
+@pytest.mark.parametrize(
+    ("width", "there", "missing"),
+    [
+        (80, {"$/h", "context", "where"}, {"users", "1st answer", "GPU"}),
+        (88, {"users"}, {"1st answer", "GPU"}),
+        (120, {"users", "1st answer", "costs"}, {"GPU"}),
+        (160, {"users", "1st answer", "costs", "memory", "GPU"}, set()),
+    ],
+)
+async def test_the_table_shows_what_its_width_has_room_for(
+    services: FakeServices, width: int, there: set[str], missing: set[str]
+) -> None:
+    """What is missed most comes first; the plan beside it has the rest for the machine under the cursor."""
+    app = LlamaTuiApp(services, open_cloud="lambda")
+    async with app.run_test(size=(width, 48)) as pilot:
+        screen = await choose(pilot, "llama-3-8b")
+        await pilot.pause()
+        headings = {str(column.label) for column in screen.table.ordered_columns}
+        assert there <= headings
+        assert not missing & headings
+        assert "first answer" in said(app)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)])
 def test_looks(snap_compare: Any, services: FakeServices, size: tuple[int, int]) -> None:
     async def wait(pilot: Pilot[None]) -> None:

@@ -19,13 +19,12 @@ from llama_tui.core.errors import HostKeyUnknown, LlamaTuiError, as_told
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import Model, find_model
 from llama_tui.core.plan import Choices, Limits, Plan, default_name, make_plan
-from llama_tui.core.sizing import GIB
 from llama_tui.engines import ENGINES, engine_for
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.screens.confirm import ConfirmScreen
 from llama_tui.tui.screens.questions import before_launch, of_host_key
-from llama_tui.tui.widgets.instance_table import InstanceTable, context
-from llama_tui.tui.widgets.model_list import ModelList
+from llama_tui.tui.widgets.instance_table import InstanceTable
+from llama_tui.tui.widgets.model_list import ModelList, about
 from llama_tui.tui.widgets.plan_view import PlanView
 from llama_tui.tui.widgets.status_header import StatusHeader, one_line
 
@@ -196,18 +195,16 @@ class LaunchScreen(Screen[None]):
     def _show(self) -> None:
         """The machines for the chosen model, and the plan for both."""
         model = self.model
-        facts = [f"{model.weights_bytes / GIB:.1f} GiB" if model.weights_bytes else "size not known"]
-        facts += [f"{context(model.max_model_len)} context"] if model.max_model_len else []
-        facts += ["chat" if model.chat else "completes text"]
-        gated = "\ngated: needs a token of Hugging Face that has its licence" if model.gated else ""
-        self.query_one("#about", Static).update(Content(" · ".join(facts) + gated))
+        told = about(model)
         if self.kinds and not self.one_machine:
             engine = engine_for(self.choices.engine, model)
             wanted = self._filters["table"].lower()
             kinds = [one for one in self.kinds if wanted in f"{one.name} {one.description} {one.regions}".lower()]
             offers = offers_of(kinds, model, engine, self.choices.profile, self.choices.engine_args)
+            told += "\n★ the guide's choice" if any(one.guides_choice for one in offers) else ""
             self.table.show(offers, self.choices.instance_type)
             self.choices = replace(self.choices, instance_type=self.table.chosen)
+        self.query_one("#about", Static).update(Content(told))
         self._show_plan()
 
     @on(DataTable.RowHighlighted, "#table")

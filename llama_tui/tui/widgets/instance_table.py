@@ -12,10 +12,8 @@ from llama_tui.core.advice import Offer
 from llama_tui.core.money import dollars
 from llama_tui.tui.widgets.status_header import one_line
 
-WIDE = 84
-"""From this width on the table shows memory, GPUs, users and the way to the first answer too."""
-
-WIDE_ONLY = frozenset({"GPU", "memory", "users", "1st answer", "costs"})
+WHERE_THERE_IS_ROOM = (("users",), ("1st answer", "costs"), ("memory", "GPU"))
+"""Columns that a narrow table does without; those that are missed most come first, and some only together."""
 NUMBERS = frozenset({"$/h", "memory", "context", "users", "1st answer", "costs"})
 
 
@@ -63,16 +61,33 @@ class InstanceTable(DataTable[Text]):
     def show(self, offers: list[Offer], chosen: str) -> None:
         """Show these offers, with the cursor on a type; on the first where that is not there."""
         self._offers = {one.kind.name: one for one in by_use(offers)}
-        wide = self.size.width >= WIDE
+        rows = {name: _row(offer) for name, offer in self._offers.items()}
+        shown = self._columns(list(rows.values()))
         self.clear(columns=True)
-        for heading in self.HEADINGS:
-            if wide or heading not in WIDE_ONLY:
-                side: JustifyMethod = "right" if heading in NUMBERS else "left"
-                self.add_column(Text(heading, justify=side), key=heading)
-        for name, offer in self._offers.items():
-            self.add_row(*_row(offer, wide=wide), key=name)
+        for heading in shown:
+            side: JustifyMethod = "right" if heading in NUMBERS else "left"
+            self.add_column(Text(heading, justify=side), key=heading)
+        for name, row in rows.items():
+            if shown == self.HEADINGS:
+                row["where"] = row["at length"]
+            self.add_row(*(row[heading] for heading in shown), key=name)
         if chosen in self._offers:
             self.move_cursor(row=list(self._offers).index(chosen))
+
+    def _columns(self, rows: list[dict[str, Text]]) -> tuple[str, ...]:
+        """The headings that the width has room for."""
+        cells = {
+            heading: max([len(heading), *(row[heading].cell_len for row in rows)]) + 2 * self.cell_padding
+            for heading in self.HEADINGS
+        }
+        left_out = [heading for group in WHERE_THERE_IS_ROOM for heading in group]
+        room = self.size.width - sum(cells[heading] for heading in self.HEADINGS if heading not in left_out)
+        for group in WHERE_THERE_IS_ROOM:
+            room -= sum(cells[heading] for heading in group)
+            if room < 0:
+                break
+            left_out = left_out[len(group) :]
+        return tuple(heading for heading in self.HEADINGS if heading not in left_out)
 
     def on_resize(self) -> None:
         """Other columns fit another width."""
@@ -90,31 +105,28 @@ class InstanceTable(DataTable[Text]):
         return self._offers.get(name)
 
 
-def _row(offer: Offer, *, wide: bool) -> list[Text]:
+def _row(offer: Offer) -> dict[str, Text]:
+    """Heading → cell; `at length` is `where` with more words."""
     kind, fit, first = offer.kind, offer.fit, offer.first_answer
     assert fit and first
-    style = "" if fit.fits and kind.regions else "dim"
-    name = Text(one_line(kind.name) + (" ★" if offer.guides_choice else ""), style)
-    price = Text(f"{kind.price_cents_per_hour / 100:.2f}", style, justify="right")
-    tokens = Text(context(fit.max_model_len) if fit.fits else "no", style, justify="right")
-    if not wide:
-        count = f"{len(kind.regions)} regions" if len(kind.regions) > 1 else "".join(kind.regions)
-        where = (count or "none free") if fit.fits else "too small"
-        return [name, price, tokens, Text(one_line(where), style)]
-    memory = f"{kind.gpu_memory_gib:.0f} GiB" if kind.gpus else f"{kind.memory_gib} GiB RAM"
-    users = f"{int(fit.max_concurrency)}" if fit.max_concurrency else ""
+    count = f"{len(kind.regions)} regions" if len(kind.regions) > 1 else "".join(kind.regions)
     notes = ["cheapest that fits"] * offer.suggested + ["★ the guide's choice"] * offer.guides_choice
     few = len(kind.regions) < (2 if notes else 3)
-    regions = ", ".join(kind.regions) if few else f"{len(kind.regions)} regions"
-    where = " · ".join([regions or "none free now", *notes]) if fit.fits else fit.reason
-    return [
-        name,
-        price,
-        Text(str(kind.gpus or "none"), style),
-        Text(memory, style, justify="right"),
-        tokens,
-        Text(users, style, justify="right"),
-        Text(f"{first.minutes:.0f} min" if fit.fits else "", style, justify="right"),
-        Text(dollars(first.usd) if fit.fits else "", style, justify="right"),
-        Text(one_line(where), style),
-    ]
+    regions = ", ".join(kind.regions) if few else count
+    cells = {
+        "instance type": kind.name + (" ★" if offer.guides_choice else ""),
+        "$/h": f"{kind.price_cents_per_hour / 100:.2f}",
+        "GPU": str(kind.gpus or "none"),
+        "memory": f"{kind.gpu_memory_gib:.0f} GiB" if kind.gpus else f"{kind.memory_gib} GiB RAM",
+        "context": context(fit.max_model_len) if fit.fits else "no",
+        "users": f"{int(fit.max_concurrency)}" if fit.max_concurrency else "",
+        "1st answer": f"{first.minutes:.0f} min" if fit.fits else "",
+        "costs": dollars(first.usd) if fit.fits else "",
+        "where": (count or "none free") if fit.fits else "too small",
+        "at length": " · ".join([regions or "none free now", *notes]) if fit.fits else fit.reason,
+    }
+    style = "" if fit.fits and kind.regions else "dim"
+    return {
+        heading: Text(one_line(said), style, justify="right" if heading in NUMBERS else "left")
+        for heading, said in cells.items()
+    }

@@ -9,6 +9,7 @@ from textual.widgets.option_list import Option
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.core.models import MODELS, Model, find_model
 from llama_tui.core.sizing import GIB
+from llama_tui.tui.widgets.instance_table import context
 from llama_tui.tui.widgets.status_header import one_line
 
 WIDE = 110
@@ -35,6 +36,14 @@ class ModelList(OptionList):
         names = [_typed(model) for model in found]
         if names:
             self.highlighted = names.index(chosen) if chosen in names else 0
+
+
+def about(model: Model) -> str:
+    """What one should know of a model before choosing it: size, context, what it is for, whether it is gated."""
+    facts = [f"{model.weights_bytes / GIB:.1f} GiB" if model.weights_bytes else "size not known"]
+    facts += [f"{context(model.max_model_len)} context"] if model.max_model_len else []
+    facts += ["chat" if model.chat else "completes text"]
+    return " · ".join(facts) + ("\ngated: needs a token of Hugging Face that has its licence" if model.gated else "")
 
 
 def _typed(model: Model) -> str:
