@@ -84,6 +84,16 @@ async def test_more_than_the_limit_is_said_in_words() -> None:
     assert first.endswith("spent $15.00 of $10.00 — over")
 
 
+async def test_an_endpoint_that_ends_when_idle_says_how_long_it_has_been() -> None:
+    """Before the machine, which may be cut off; without that limit nothing is said."""
+    plan = replace(PLAN, limits=Limits(idle_minutes=30))
+    idle = replace(READY, plan=plan, idle_since=NOW - timedelta(minutes=12, seconds=40))
+    _, second = await shown(StatusHeader(idle))
+    assert "idle 12 of 30 min" in second
+    _, second = await shown(StatusHeader(replace(idle, plan=PLAN)))
+    assert "idle" not in second
+
+
 async def test_home_sums_what_is_rented() -> None:
     """Without an endpoint it sums the live ones; practice machines cost nothing."""
     header = StatusHeader()

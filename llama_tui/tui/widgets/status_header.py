@@ -95,7 +95,7 @@ def _of_endpoint(endpoint: Endpoint, at: datetime) -> tuple[tuple[list[Part], li
         (f"{sign} {word}", f"bold {colour}"),
     ]
     second: list[Part] = []
-    for fact in _machine(endpoint):
+    for fact in (*_idle(endpoint, at), *_machine(endpoint), *_port(endpoint)):
         second += [(" · ", "$foreground-muted"), (fact, "$foreground-muted")] if second else [(fact, "")]
     return (first, _money(endpoint, at)), (second, [_lid(endpoint)])
 
@@ -115,7 +115,18 @@ def _machine(endpoint: Endpoint) -> Iterable[str]:
     elif endpoint.plan:
         yield endpoint.plan.instance_type.name
         yield endpoint.plan.region or "any region"
-    if endpoint.local_port and endpoint.state == "ready":
+
+
+def _idle(endpoint: Endpoint, at: datetime) -> Iterable[str]:
+    """How long nobody has asked it anything, where it is to end after so long; the app looks every minute."""
+    allowed = endpoint.plan.limits.idle_minutes if endpoint.plan else None
+    if allowed and endpoint.idle_since and endpoint.state == "ready":
+        yield f"idle {max(0, int((at - endpoint.idle_since).total_seconds() // 60))} of {allowed} min"
+
+
+def _port(endpoint: Endpoint) -> Iterable[str]:
+    """Where other programs on this computer reach it."""
+    if endpoint.local_port and endpoint.state == "ready" and endpoint.cloud != "url":
         yield f"local port {endpoint.local_port}"
 
 
