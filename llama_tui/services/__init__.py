@@ -245,6 +245,14 @@ class Services:
         except UsageError:
             return None
 
+    async def _had_now(self, plan: Plan) -> Plan | None:
+        """The same plan, where its machine is to be had now, and for no more than was agreed to; else None."""
+        kind, regions = plan.instance_type, (plan.region,) if plan.region else ()
+        allowed = Allowed((kind.name,), regions, kind.price_cents_per_hour)
+        wanted = Choices(plan.model.name, plan.cloud, filesystem=plan.filesystem, allowed=allowed)
+        kinds = await self._kinds(self.cloud(plan.cloud), wanted, frozenset())
+        return next((replace(plan, instance_type=one) for one in kinds if one.regions), None)
+
     def _earlier_plan(self, name: str) -> Plan | None:
         """The plan of the live endpoint of that name, once a machine was launched for it."""
         return next((one.plan for one in self.endpoints.live() if one.name == name and one.launched), None)
@@ -291,16 +299,16 @@ class Services:
         )
 
     async def deploy_where_possible(
-        self, choices: Choices, plan: Plan, emit: Emit, *, wait_seconds: float = 0.0
+        self, choices: Choices | None, plan: Plan, emit: Emit, *, wait_seconds: float = 0.0
     ) -> Endpoint:
-        """Carry out a plan, or where its machine is not to be had another that `choices` allow."""
+        """Carry out a plan, or where its machine is not to be had another that `choices` allow; None: no other."""
         from llama_tui.jobs import wait_for_capacity
 
         practice = plan.cloud == "practice"
         return await wait_for_capacity.deploy_where_possible(
             plan,
-            others=choices.allowed.others and not choices.instance_type,
-            replan=lambda without: self._replan(choices, without),
+            others=choices is not None and choices.allowed.others and not choices.instance_type,
+            replan=lambda without: self._replan(choices, without) if choices else self._had_now(plan),
             deploy=lambda one, not_after: self.deploy(one, emit, not_after=not_after),
             emit=emit,
             wait_seconds=wait_seconds,

@@ -162,17 +162,21 @@ class LlamaTuiApp(App[None]):
 
     # ---- jobs
 
-    def start_deploy(self, plan: Plan) -> Deploy:
-        """Carry out a plan in the background; one job per name: a running deploy of it is returned as it is."""
+    def start_deploy(self, plan: Plan, *, wait_seconds: float = 0.0) -> Deploy:
+        """Carry out a plan in the background, or wait for its machine first; one job per name at a time."""
         if (known := self.deploys.get(plan.name)) and known.running:
             return known
         from llama_tui.tui.deploys import Deploy
 
-        deploy = self.deploys[plan.name] = Deploy(plan.name, plan)
+        deploy = self.deploys[plan.name] = Deploy(plan.name, plan, waits=wait_seconds > 0)
         self.endings.pop(plan.name, None)
 
         async def work() -> JobEnded:
-            deploy.endpoint = await self.services.deploy(plan, lambda event: self._tell(deploy, event))
+            deploy.endpoint = await self.services.deploy_where_possible(
+                None, plan, lambda event: self._tell(deploy, event), wait_seconds=wait_seconds
+            )
+            if deploy.waits:
+                self.bell()
             return JobEnded(plan.name, endpoint=deploy.endpoint)
 
         self._start(deploy, work())
@@ -185,14 +189,20 @@ class LlamaTuiApp(App[None]):
         from llama_tui.tui.deploys import Deploy
 
         ending = self.endings[endpoint.name] = Deploy(endpoint.name, endpoint.plan)
-        before = self._jobs.get(endpoint.name)
+        before, deploy = self._jobs.get(endpoint.name), self.deploys.get(endpoint.name)
+        waited = deploy is not None and deploy.waits and deploy.running
 
         async def work() -> JobEnded:
             if before is not None and not before.is_finished:
                 before.cancel()
                 with contextlib.suppress(Exception):
                     await before.wait()
-            current = self.services.endpoints.get(endpoint.id)
+            find, get = self.services.endpoints.find, self.services.endpoints.get
+            # Each attempt of a wait for a machine is another endpoint of the name.
+            current = find(endpoint.name, ended=True) if waited else get(endpoint.id)
+            if waited and current.state == "ended":
+                self.notify("no machine was launched", title=current.name, markup=False)
+                return JobEnded(endpoint.name)
             ending.receipt = await self.services.terminate(current, lambda event: self._tell(ending, event), why)
             return JobEnded(endpoint.name, receipt=ending.receipt)
 
@@ -334,17 +344,18 @@ class LlamaTuiApp(App[None]):
 
     def action_leave(self) -> None:
         """Quit; while something runs or costs money, ask first."""
+        from llama_tui.tui.deploys import all_live, waiting
         from llama_tui.tui.screens.quit import QuitScreen
 
         if isinstance(self.screen, QuitScreen):
             return
         try:
-            live = self.services.endpoints.live()
+            live = all_live(self.services.endpoints, self.deploys)
         except LlamaTuiError:
             live = []
         busy = {job.name for job in (*self.deploys.values(), *self.endings.values()) if job.running}
         if running := [one for one in live if one.price_cents_per_hour or one.name in busy]:
-            self.push_screen(QuitScreen(running))
+            self.push_screen(QuitScreen(running, waiting(running, self.deploys)))
         else:
             self.run_worker(self.leave_now(), group="leave", exit_on_error=False)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from llama_tui.core.errors import LlamaTuiError
 from llama_tui.core.events import Event, Output, Progress, Said
 from llama_tui.core.money import Receipt
 from llama_tui.core.plan import Plan
-from llama_tui.endpoints import Endpoint
+from llama_tui.endpoints import Endpoint, Endpoints
 
 EVENTS_KEPT = 1000
 """Events of one job that are kept for a screen that opens later; the oldest go first."""
@@ -26,6 +27,8 @@ class Deploy:
     plan: Plan | None = None
     events: list[Event] = field(default_factory=list)
     """Without log lines."""
+    waits: bool = False
+    """For a machine to be had, if there is none at once; the waiting ends with this app."""
     running: bool = True
     endpoint: Endpoint | None = None
     """Set when the deploy has succeeded."""
@@ -52,3 +55,28 @@ class Deploy:
     def said(self) -> str:
         """The last sentence that it told; empty before the first."""
         return next((event.text for event in reversed(self.events) if isinstance(event, Said)), "")
+
+
+def look_up(name: str, endpoints: Endpoints, deploys: Mapping[str, Deploy]) -> Endpoint | None:
+    """The endpoint of that name, also one that has ended; while it waits for a machine it is being launched."""
+    try:
+        found = endpoints.find(name, ended=True)
+    except LlamaTuiError:
+        return None
+    job = deploys.get(name)
+    waits = job is not None and job.waits and job.running
+    return replace(found, state="launching", failure="") if waits and found.state == "ended" else found
+
+
+def all_live(endpoints: Endpoints, deploys: Mapping[str, Deploy]) -> list[Endpoint]:
+    """The endpoints there are, and those that wait for a machine to be had. Raises LlamaTuiError."""
+    live = endpoints.live()
+    names = {one.name for one in live}
+    others = [one.name for one in deploys.values() if one.waits and one.running and one.name not in names]
+    return [*live, *(found for name in others if (found := look_up(name, endpoints, deploys)))]
+
+
+def waiting(running: Iterable[Endpoint], deploys: Mapping[str, Deploy]) -> frozenset[str]:
+    """The names of those that have no machine yet, and wait for one to be had."""
+    waits = {one.name for one in deploys.values() if one.waits and one.running}
+    return frozenset(one.name for one in running if one.name in waits and one.instance is None)

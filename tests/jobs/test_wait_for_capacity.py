@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -124,6 +125,26 @@ async def test_waiting_until_there_is_one(services: Services) -> None:
         while said(told).count("no capacity in") < 8:
             await asyncio.sleep(0.02)
     assert await machines(services) == []
+    switch(services)
+    await waiting
+    assert [kind for kind, _ in await machines(services)] == ["gpu_1x_a10"]
+
+
+async def test_a_plan_that_is_waited_for_is_launched_as_it_is(services: Services) -> None:
+    """Without choices beside it, only its own machine is taken, and for no more than was agreed to."""
+    plan = await services.plan(Choices("smollm2-135m", "practice", name="demo", instance_type="gpu_1x_a10"))
+    kind = plan.instance_type
+    switch(services, "gpu_1x_a10")
+    told: list[Event] = []
+    cheaper = replace(plan, instance_type=replace(kind, price_cents_per_hour=kind.price_cents_per_hour - 1))
+    with pytest.raises(NoCapacity, match="and was not for"):
+        await services.deploy_where_possible(None, cheaper, told.append, wait_seconds=1.0)
+    assert said(told).count("no capacity in") == len(kind.regions)  # at the old price once, then no more
+    told.clear()
+    waiting = asyncio.create_task(services.deploy_where_possible(None, plan, told.append, wait_seconds=LIMIT))
+    async with asyncio.timeout(LIMIT):
+        while said(told).count("no capacity in") <= len(kind.regions):
+            await asyncio.sleep(0.02)
     switch(services)
     await waiting
     assert [kind for kind, _ in await machines(services)] == ["gpu_1x_a10"]

@@ -15,7 +15,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from llama_tui.core.advice import Offer, offers_of
-from llama_tui.core.errors import LlamaTuiError
+from llama_tui.core.errors import LlamaTuiError, NoCapacity
 from llama_tui.core.events import Emit, InstanceChanged, Output, Progress, Said, StepFinished, StepStarted
 from llama_tui.core.instances import Instance, InstanceType
 from llama_tui.core.interfaces import Address
@@ -64,6 +64,7 @@ class FakeServices:
         self.endpoints = Endpoints(state)
         self.go = asyncio.Event()
         self.go.set()
+        self.sold_out = False
         self.deploy_error: LlamaTuiError | None = None
         self.terminate_error: LlamaTuiError | None = None
         self.types_error: LlamaTuiError | None = None
@@ -135,6 +136,20 @@ class FakeServices:
         return make_plan(
             choices, model, self._types_of(choices.cloud), engine_for(choices.engine, model), rents=rents
         )
+
+    async def deploy_where_possible(
+        self, choices: Choices | None, plan: Plan, emit: Emit, *, wait_seconds: float = 0.0
+    ) -> Endpoint:
+        """Sold out: refused, or waited until `go`."""
+        if self.sold_out:
+            endpoint = self.endpoints.intend(plan)
+            self.endpoints.end(endpoint.id, None)
+            emit(Said("no capacity in us-east-1"))
+            if not wait_seconds:
+                raise NoCapacity(f"{plan.instance_type.name} is not to be had in us-east-1")
+            emit(Said("nothing is to be had; looking again every 20 s until 21:04"))
+            await self.go.wait()
+        return await self.deploy(plan, emit)
 
     async def deploy(self, plan: Plan, emit: Emit) -> Endpoint:
         """Launching, two steps, ready; waits for `go` after the first step."""

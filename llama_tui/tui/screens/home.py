@@ -139,9 +139,11 @@ class HomeScreen(Screen[None]):
         """Read the record of endpoints and show it."""
         if not self._furnished:
             return
+        from llama_tui.tui.deploys import all_live
+
         trouble = self.query_one("#trouble", Static)
         try:
-            live = self.app.services.endpoints.live()
+            live = all_live(self.app.services.endpoints, self.app.deploys)
         except Exception as error:  # noqa: BLE001 — a broken record is a line on this screen, not its end
             told = as_told(error)
             trouble.update(Content.assemble((f"✕ {one_line(told.sentence)}\n  ", "$text-error"), one_line(told.hint)))

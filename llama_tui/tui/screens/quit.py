@@ -18,7 +18,9 @@ from llama_tui.core.money import dollars, per_hour
 from llama_tui.endpoints import Endpoint
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.messages import JobEnded
-from llama_tui.tui.widgets.status_header import STATES, one_line
+from llama_tui.tui.widgets.status_header import STATES, one_line, price
+
+LEAVE_FREE = "Leave running: goes on; it costs nothing"
 
 
 class QuitScreen(ModalScreen[None]):
@@ -26,6 +28,7 @@ class QuitScreen(ModalScreen[None]):
 
     Args:
         running: the endpoints that cost money or are being set up.
+        waiting: names of those that have no machine yet and wait for one to be had.
     """
 
     CSS_PATH = "quit.tcss"
@@ -38,30 +41,33 @@ class QuitScreen(ModalScreen[None]):
     ]
     app = getters.app(LlamaTuiApp)
 
-    def __init__(self, running: list[Endpoint]) -> None:
+    def __init__(self, running: list[Endpoint], waiting: frozenset[str] = frozenset()) -> None:
         super().__init__()
-        self.running = running
+        self.running, self.waiting = running, waiting
         self.ending = False
         self._lines: dict[str, Content] = {one.name: _row(one) for one in running}
 
     def compose(self) -> ComposeResult:
         """What runs, what leaving means, three buttons."""
-        price = sum(one.price_cents_per_hour for one in self.running if one.cloud != "practice")
-        cost = f"goes on and costs {per_hour(price)}" if price else "goes on; it costs nothing"
+        cents = sum(one.price_cents_per_hour for one in self.running if one.cloud != "practice")
+        leave = f"Leave running: goes on and costs {per_hour(cents)}" if cents else LEAVE_FREE
+        if self.waiting >= {one.name for one in self.running}:
+            leave = "Leave: the waiting ends"
         count = len(self.running)
         with Vertical(id="box"):
             yield Static(f"{count} endpoint{' is' if count == 1 else 's are'} still up", id="title")
             yield Static(id="rows")
             yield Static(id="note", markup=False)
-            yield Button(f"Leave running: {cost}  l", id="leave", compact=True)
+            yield Button(f"{leave}  l", id="leave", compact=True)
             yield Button("End all, wait for the proof, then quit  t", id="end", compact=True, variant="error")
             yield Button("Stay here  Esc", id="stay", compact=True, variant="primary")
 
     def on_mount(self) -> None:
         """Enter alone changes nothing."""
-        setting_up = any(one.state != "ready" for one in self.running)
+        setting_up = any(one.state != "ready" and one.name not in self.waiting for one in self.running)
         limited = any(one.plan and in_words(one.plan.limits) for one in self.running)
         notes = ["A setup goes on on its machine; come back to watch it."] * setting_up
+        notes += ["Waiting for a machine to be had ends with the app."] * bool(self.waiting)
         notes += ["Left running, limits hold only by `llama-tui reap` from cron."] * limited
         self._show("\n".join(notes))
         self.query_one("#stay", Button).focus()
@@ -132,7 +138,5 @@ class QuitScreen(ModalScreen[None]):
 
 def _row(endpoint: Endpoint) -> Content:
     sign, word, colour = STATES[endpoint.state]
-    price = "practice: nothing is rented" if endpoint.cloud == "practice" else per_hour(endpoint.price_cents_per_hour)
-    return Content.assemble(
-        (f"{sign} {one_line(endpoint.name)}  ", colour), f"{word}  ", (price, "$foreground-muted")
-    )
+    cost = "practice: nothing is rented" if endpoint.cloud == "practice" else price(endpoint)
+    return Content.assemble((f"{sign} {one_line(endpoint.name)}  ", colour), f"{word}  ", (cost, "$foreground-muted"))

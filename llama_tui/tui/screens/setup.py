@@ -12,17 +12,19 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from llama_tui.core.errors import HostKeyUnknown, LlamaTuiError
+from llama_tui.core.errors import HostKeyUnknown, NoCapacity
 from llama_tui.core.events import Event, Output
 from llama_tui.core.plan import Plan
 from llama_tui.endpoints import Endpoint
 from llama_tui.tui.app import LlamaTuiApp
-from llama_tui.tui.deploys import Deploy
+from llama_tui.tui.deploys import Deploy, look_up
 from llama_tui.tui.messages import JobEnded
 from llama_tui.tui.widgets.log_pane import LogPane
 from llama_tui.tui.widgets.status_header import StatusHeader, now, one_line
 from llama_tui.tui.widgets.step_list import StepList, elapsed
 
+WAIT_HOURS = 3
+"""How long to wait for a machine that is sold out."""
 LOOK_SECONDS = 1.0
 """Between two looks at the record of endpoints, which other processes write too."""
 PREPARING = frozenset({"launching", "booting", "setup"})
@@ -42,13 +44,15 @@ class SetupScreen(Screen[None]):
 
     The machine does the work; this only watches. Leave with `Esc`, close the app, shut the lid: it goes on there.
     `c` watches again what nobody watches here. A failed setup is tried again with `r`, on the same machine:
-    steps that have succeeded are not run again. `x` ends the machine.
+    steps that have succeeded are not run again. `x` ends the machine. Where none was to be had, `w` waits for one,
+    and launches it then; the waiting, unlike a setup, ends with the app.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "c", "go_on", "Continue", id="setup.continue", tooltip="Watch this setup from here, and go on with it"
         ),
         Binding("r", "again", "Retry", id="setup.retry", tooltip="Try again where it stopped"),
+        Binding("w", "wait", "Wait for it", id="setup.wait", tooltip="Launch as soon as one is to be had, for 3 h"),
         Binding("l", "log", "Log", show=False, id="setup.log", tooltip="Go to the log"),
         Binding("x", "terminate", "Terminate", id="setup.terminate", tooltip="End the endpoint; asks first"),
         Binding("escape", "back", "Back", id="setup.back", tooltip="Go back; the setup goes on"),
@@ -116,11 +120,13 @@ class SetupScreen(Screen[None]):
             return True
         return self._endpoint is not None and self._endpoint.state == "failed"
 
+    @property
+    def sold_out(self) -> bool:
+        """It has failed because no machine was to be had; nothing was launched."""
+        return self.failed and bool(self.deploy and isinstance(self.deploy.error, NoCapacity))
+
     def _look_up(self) -> Endpoint | None:
-        try:
-            self._endpoint = self.app.services.endpoints.find(self.endpoint_name, ended=True)
-        except LlamaTuiError:
-            self._endpoint = None
+        self._endpoint = look_up(self.endpoint_name, self.app.services.endpoints, self.app.deploys)
         return self._endpoint
 
     # ---- showing it
@@ -175,7 +181,9 @@ class SetupScreen(Screen[None]):
             lines.append(Content.styled(f"✕ {one_line(sentence) or 'the setup failed'}", "bold $text-error"))
             if error and error.hint:
                 lines.append(Content.styled(one_line(error.hint), "$text-warning"))
-            keys = [("r", " tries again   "), ("l", " reads the log   ")]
+            keys = [("r", " tries again   ")]
+            keys += [("w", f" waits for one, {WAIT_HOURS} h at most   ")] if self.sold_out else []
+            keys += [("l", " reads the log   ")]
             keys += [("x", " ends it")] if endpoint and endpoint.state != "ended" else []
             lines.append(
                 Content.assemble(*(part for key, what in keys for part in ((key, "bold $text-primary"), what)))
@@ -234,6 +242,12 @@ class SetupScreen(Screen[None]):
             self.app.start_deploy(self.plan)
             self._look()
 
+    def action_wait(self) -> None:
+        """Look until a machine is to be had, and go on with it."""
+        if self.plan:
+            self.app.start_deploy(self.plan, wait_seconds=WAIT_HOURS * 3600)
+            self._look()
+
     def action_again(self) -> None:
         """Try again; a machine that nobody has vouched for yet is asked about first."""
         error = self.deploy.error if self.deploy else None
@@ -275,6 +289,8 @@ class SetupScreen(Screen[None]):
                 return not self.running and not self.failed and state in PREPARING
             case "again":
                 return self.failed
+            case "wait":
+                return self.sold_out
             case "terminate":
                 return state not in ("", "ended", "ending")
         return True

@@ -9,8 +9,8 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
-from llama_tui.core.money import dollars, per_hour
-from llama_tui.tui.widgets.status_header import STATES, now, one_line
+from llama_tui.core.money import dollars
+from llama_tui.tui.widgets.status_header import STATES, now, one_line, price
 
 if TYPE_CHECKING:
     from llama_tui.endpoints import Endpoint
@@ -80,12 +80,11 @@ def _row(endpoint: Endpoint, at: datetime) -> list[Text]:
     kind = endpoint.plan.instance_type.name if endpoint.plan else ""
     machine = {"url": endpoint.base_url, "ssh": endpoint.host, "local": "this computer"}.get(endpoint.cloud, kind)
     model = endpoint.plan.model.name if endpoint.plan else endpoint.model
-    price = endpoint.price_cents_per_hour
     return [
         Text(one_line(endpoint.name), "bold"),
         Text(f"{sign} {word}", STATE_STYLE.get(endpoint.state, "yellow")),
         Text(one_line(model)),
         Text(one_line(machine)),
-        Text(per_hour(price), justify="right"),
-        Text(dollars(endpoint.spent_usd(at)) if price else "", justify="right"),
+        Text(price(endpoint), justify="right"),
+        Text(dollars(endpoint.spent_usd(at)) if endpoint.price_cents_per_hour else "", justify="right"),
     ]

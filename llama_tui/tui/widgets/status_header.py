@@ -147,6 +147,16 @@ def _money(endpoint: Endpoint, at: datetime) -> list[Part]:
     ]
 
 
+def price(endpoint: Endpoint) -> str:
+    """What it costs an hour; what it will cost, while its machine is asked for."""
+    plan = None if endpoint.price_cents_per_hour else _launching(endpoint)
+    return (
+        f"will be {per_hour(plan.instance_type.price_cents_per_hour)}"
+        if plan
+        else per_hour(endpoint.price_cents_per_hour)
+    )
+
+
 def _launching(endpoint: Endpoint) -> Plan | None:
     """The plan of an endpoint whose machine is asked for and has not been had yet."""
     plan = endpoint.plan
@@ -170,6 +180,8 @@ def _of_all(live: tuple[Endpoint, ...], at: datetime) -> tuple[tuple[list[Part],
     rented = [one for one in live if one.price_cents_per_hour and one.cloud != "practice"]
     count = f"{len(live)} endpoint{'' if len(live) == 1 else 's'}" if live else "no endpoint yet"
     first = [("llama-tui", "bold $text-primary"), GAP, (f"{'●' if live else '○'} {count}", "")]
+    if not rented and any(_launching(one) and one.cloud != "practice" for one in live):
+        return (first, [("costs nothing yet", "")]), ([], [("a launch is on its way", "$text-warning")])
     if not rented:
         note = "PRACTICE, NOTHING IS RENTED" if any(one.cloud == "practice" for one in live) else "nothing is rented"
         return (first, [("costs nothing", "$foreground-muted")]), ([], [(note, "$foreground-muted")])

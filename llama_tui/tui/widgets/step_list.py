@@ -31,7 +31,7 @@ BAR = 16
 """Cells of a progress bar."""
 TAIL = 18
 """Characters at the end of a progress report that are never left out."""
-WIDEST_TITLE = 32
+WIDEST_TITLE = 36
 """Cells of a step's title."""
 SAID = 4
 """Sentences under the machine's row: which regions had none, and what is tried now."""
