@@ -23,6 +23,8 @@ ENGINE_GIB = 12.0
 """Disk that a virtual environment with vLLM takes, and what it needs while it is made (vllm.md §6.1)."""
 IMAGE_PYTHON = {"20-04": "3.8", "22-04": "3.10", "24-04": "3.12"}
 """Ubuntu release in the name of a Lambda Stack image → its python3 (lambda-cloud-api.md §4.6)."""
+WAIT = "choose another type, or wait for it: up --wait 3h"
+"""What helps where a type is sold out."""
 
 State = Literal["ok", "failed", "unknown", "note"]
 """`failed`: the deploy would fail. `unknown`: could not be looked at. `note`: worth knowing."""
@@ -163,13 +165,12 @@ def _capacity(kind: InstanceType, region: str) -> Check:
     if region and region not in kind.regions:
         return Check("capacity", "failed", f"{kind.name} is not to be had in {region} now", _elsewhere(kind))
     if not kind.regions:
-        fix = "choose another type, or wait for it with `up --wait`"
-        return Check("capacity", "failed", f"{kind.name} is nowhere to be had now", fix)
+        return Check("capacity", "failed", f"{kind.name} is nowhere to be had now", WAIT)
     return Check("capacity", "ok", f"{kind.name} for {price} in {region or ', '.join(kind.regions)}")
 
 
 def _elsewhere(kind: InstanceType) -> str:
-    return f"it is in {', '.join(kind.regions)}" if kind.regions else "choose another type, or wait for it"
+    return f"it is in {', '.join(kind.regions)}" if kind.regions else WAIT
 
 
 def _image(wanted: Wanted, engine: Engine) -> list[Check]:

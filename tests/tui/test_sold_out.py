@@ -5,10 +5,12 @@ from __future__ import annotations
 from textual.pilot import Pilot
 
 from llama_tui.core.plan import Choices
+from llama_tui.jobs.preflight import WAIT, Check
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.screens.confirm import ConfirmScreen
 from llama_tui.tui.screens.endpoint import EndpointScreen
 from llama_tui.tui.screens.home import HomeScreen
+from llama_tui.tui.screens.launch import LaunchScreen
 from llama_tui.tui.screens.quit import QuitScreen
 from llama_tui.tui.screens.setup import SetupScreen
 from tests.tui.fakes import FakeServices
@@ -30,6 +32,15 @@ async def waiting(pilot: Pilot[None], services: FakeServices) -> LlamaTuiApp:
     await pilot.press("w")
     await shows(pilot, WAITING)
     return app
+
+
+async def test_the_question_before_the_launch_names_the_key(services: FakeServices) -> None:
+    """A fix that is an option of `up` is a key here."""
+    services.checks = [Check("capacity", "failed", "gpu_1x_a10 is nowhere to be had now", WAIT)]
+    async with LlamaTuiApp(services, open_cloud="practice").run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, LaunchScreen) and pilot.app.screen.planned)
+        await pilot.press("f5")
+        await shows(pilot, "gpu_1x_a10 is nowhere to be had now", "then w", "Launch all the same")
 
 
 async def test_waits_on_a_key_and_launches_when_one_is_to_be_had(services: FakeServices) -> None:

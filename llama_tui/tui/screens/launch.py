@@ -374,7 +374,9 @@ class LaunchScreen(Screen[None]):
         else:
             asked, details, yes = before_launch(plan)
             if failed:
-                details += [(f"✕ {one.what}", f"{one.detail}; {one.fix}") for one in failed]
+                from llama_tui.tui.screens.preflight import in_app
+
+                details += [(f"✕ {one.what}", f"{one.detail}; {in_app(one.fix)}") for one in failed]
                 yes = f"{yes} all the same"
             self.app.push_screen(ConfirmScreen(asked, details, yes=yes), lambda sure: self._answered(plan, sure))
         title.update(self._title)

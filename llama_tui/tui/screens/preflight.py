@@ -28,11 +28,14 @@ SIGNS = {"ok": ("✓", "green"), "failed": ("✕", "bold red"), "unknown": ("?",
 """State of a check → sign and colour."""
 LOGIN = re.compile(r"llama-tui login (lambda|hf)")
 """The command in a fix; in the app a key does the same."""
+WAIT = "up --wait 3h"
+"""The same for a machine that is sold out."""
 
 
-def _in_app(fix: str) -> str:
+def in_app(fix: str) -> str:
     """A fix with the app's keys in place of commands and options."""
-    return LOGIN.sub("k, Keys and tokens", one_line(fix)).replace(OPTIONS, "l, beside the plan")
+    fix = LOGIN.sub("k, Keys and tokens", one_line(fix)).replace(OPTIONS, "l, beside the plan")
+    return fix.replace(WAIT, "launch all the same, then w")
 
 
 def lines_of(checks: list[Check]) -> Table:
@@ -45,7 +48,7 @@ def lines_of(checks: list[Check]) -> Table:
         sign, style = SIGNS[one.state]
         told = Text(one_line(one.detail), "dim" if one.state == "ok" else "", overflow="fold")
         if one.fix and one.state != "ok":
-            told.append("\n→ " + _in_app(one.fix), "bold")
+            told.append("\n→ " + in_app(one.fix), "bold")
         grid.add_row(Text(sign, style), Text(one_line(one.what)), told)
     return grid
 

@@ -179,7 +179,7 @@ class SetupScreen(Screen[None]):
             self.steps.stop(failed=True)
             sentence = error.sentence if error else endpoint.failure if endpoint else ""
             lines.append(Content.styled(f"✕ {one_line(sentence) or 'the setup failed'}", "bold $text-error"))
-            if error and error.hint:
+            if error and error.hint and not self.sold_out:
                 lines.append(Content.styled(one_line(error.hint), "$text-warning"))
             keys = [("r", " tries again   ")]
             keys += [("w", f" waits for one, {WAIT_HOURS} h at most   ")] if self.sold_out else []
