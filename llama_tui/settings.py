@@ -5,7 +5,7 @@ model = "smollm2-135m"
 
 [lambda]
 api_url = "https://cloud.lambda.ai"
-image_family = "lambda-stack-24-04"
+image_family = "lambda-stack-24-04"  # default: what the engine builds on
 ssh_key = "~/.ssh/id_ed25519"      # default: a key of llama-tui's own
 
 [keys]
@@ -30,7 +30,8 @@ class LambdaSettings:
 
     api_url: str = "https://cloud.lambda.ai"
     """The environment's LAMBDA_API_URL wins."""
-    image_family: str = "lambda-stack-24-04"
+    image_family: str = ""
+    """Of machines that are rented; empty: what the engine builds on."""
     ssh_key: str = ""
     """Private key to log in with; empty: one of llama-tui's own."""
 

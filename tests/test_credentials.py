@@ -78,7 +78,7 @@ def test_a_real_keyring_keeps_and_forgets(hub_server: str, tmp_path: Path, monke
     said = done.stdout + done.stderr
     assert "valid; it is lee's" in said, said
     assert "kept in the keyring" in said
-    assert "✓ Hugging Face token" in said
+    assert "✓ Hugging Face token: from the keyring" in said
     assert "Hugging Face does not accept the token" in said and "refused with 3" in said
     assert "look: keyring" in said
     assert "forgotten: keyring" in said

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from llama_tui.cli import output
+from llama_tui.cli import listing, output
 from llama_tui.cli.limits import set_anew, within_limits
 from llama_tui.core import money
 from llama_tui.core.advice import Offer
@@ -131,6 +131,7 @@ async def up(
     *,
     wait_seconds: float = 0.0,
     create_filesystem: bool = False,
+    check_first: bool = True,
 ) -> None:
     """Deploy, or go on with a deploy, or say that it is up."""
     if (running := _ready_endpoint(services, choices)) and await services.answers(running):
@@ -142,6 +143,8 @@ async def up(
     decided = await _vouched(services, accept, lambda: services.plan(choices))
     _says_practice(decided.cloud)
     _show_plan(decided, output.tell)
+    if check_first and decided.rents and not services.launched(decided.name):
+        await listing.check_first(services, choices)
     _ask_before_renting(decided, choices.allowed, yes)
     narrator = output.Narrator(decided, verbose=verbose)
 
@@ -158,8 +161,9 @@ async def up(
     except LlamaTuiError:
         narrator.last_lines()
         raise
-    if wait_seconds and sys.stderr.isatty():
-        sys.stderr.write("\a")
+    finally:
+        if wait_seconds and sys.stderr.isatty():
+            sys.stderr.write("\a")
     seconds = (endpoint.ready - endpoint.created).total_seconds() if endpoint.ready else 0
     output.tell(f'{endpoint.name} is ready after {seconds:.0f} s. Ask it: llama-tui prompt {endpoint.name} "…"')
     _show_endpoint(endpoint, as_json)

@@ -13,7 +13,7 @@ from pathlib import Path
 from llama_tui import credentials
 from llama_tui.cli import output
 from llama_tui.core import money
-from llama_tui.core.errors import LlamaTuiError
+from llama_tui.core.errors import LlamaTuiError, PreflightFailed
 from llama_tui.core.instances import GONE, Instance
 from llama_tui.core.limits import first_over, in_words
 from llama_tui.core.plan import Choices
@@ -176,6 +176,19 @@ async def check(services: Services, choices: Choices, as_json: bool) -> int:
     return 3 if any(one.state == "failed" for one in checks) else 0
 
 
+async def check_first(services: Services, choices: Choices) -> None:
+    """What would fail on a machine that costs money is found before it does; capacity is the launch's to tell.
+
+    Raises:
+        PreflightFailed: something is missing. All of it is told.
+    """
+    checks = [one for one in await services.preflight(choices) if one.state == "failed" and one.what != "capacity"]
+    for one in checks[1:]:
+        output.tell(f"✕ {one.what}: {one.detail}\n  {one.fix}")
+    if checks:
+        raise PreflightFailed(f"{checks[0].what}: {checks[0].detail}", f"{checks[0].fix}; or launch with --no-check")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that `doctor` looked at."""
@@ -265,9 +278,8 @@ def _keyring() -> Finding:
 
 
 def _credential(service: credentials.Service, what: str, fix: str) -> Finding:
-    found = credentials.find(service)
-    where = "from the environment" if os.environ.get(credentials.VARIABLE[service]) else "from the keyring"
-    return Finding(what, found is not None, False, where if found else "none", fix)
+    found = credentials.look(service)
+    return Finding(what, found is not None, False, f"from the {found[1]}" if found else "none", fix)
 
 
 def _agent() -> Finding:

@@ -159,10 +159,18 @@ def plan(script: bool, as_json: bool, accept: str, **given: Any) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before a machine is rented.")
 @click.option("--wait", default="", metavar="3h|30m", help="Wait so long for capacity; rings when it is ready.")
 @click.option("--create-filesystem", is_flag=True, help="Make the --filesystem first, in the one --region.")
+@click.option("--no-check", is_flag=True, help="Rent it although `check` finds that something is missing.")
 @click.option("--verbose", "-v", is_flag=True, help="Show the setup log as it comes.")
 @JSON
 def up(
-    yes: bool, wait: str, create_filesystem: bool, verbose: bool, as_json: bool, accept: str, **given: Any
+    yes: bool,
+    wait: str,
+    create_filesystem: bool,
+    no_check: bool,
+    verbose: bool,
+    as_json: bool,
+    accept: str,
+    **given: Any,
 ) -> None:
     """Deploy, and wait until it answers.
 
@@ -183,6 +191,7 @@ def up(
             as_json,
             wait_seconds=seconds_of(wait),
             create_filesystem=create_filesystem,
+            check_first=not no_check,
         )
     )
 

@@ -41,8 +41,8 @@ KEEPALIVE_SECONDS = 3.0
 MESSAGE_LENGTH = 400
 """Characters of a server's message that are passed on."""
 
-Repeat = Literal["read", "throttled", "never"]
-"""Which failures are tried again: all that may pass, only 429 (then nothing was done), or none."""
+Repeat = Literal["read", "throttled"]
+"""Which failures are tried again: all that may pass, or only 429 (then nothing was done)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ class LambdaApi:
                 pause = self._retry.pause(tried, None)
             else:
                 passes = answer.status_code == 429 or (answer.status_code >= 500 and repeat == "read")
-                if answer.is_success or not passes or repeat == "never" or tried >= self._retry.tries:
+                if answer.is_success or not passes or tried >= self._retry.tries:
                     return self._read(answer, into, what)
                 pause = self._retry.pause(tried, _retry_after(answer))
             await asyncio.sleep(pause)

@@ -171,7 +171,7 @@ class LambdaCloud:
                 Launched,
                 what=what,
                 body=body,
-                repeat="never",
+                repeat="throttled",
                 launch=True,
                 not_after=request.not_after,
             )

@@ -66,6 +66,16 @@ class PracticeCloud:
         """End a pretend machine."""
         await self._ask(lambda cloud: cloud.terminate(id))
 
+    async def regions(self) -> list[Any]:
+        """The regions of the pretend Lambda."""
+        cloud: Any = await self._cloud()
+        return list(await cloud.regions())
+
+    async def images(self) -> list[Any]:
+        """What the disks of pretend machines would hold."""
+        cloud: Any = await self._cloud()
+        return list(await cloud.images())
+
     async def region_of_filesystem(self, name: str) -> str:
         """Where a pretend filesystem is."""
         cloud: Any = await self._cloud()

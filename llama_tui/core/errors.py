@@ -12,6 +12,7 @@ LlamaTuiError                     1   anything else
 │   └── NoCapacity                4   the cloud has none of these machines now
 │       └── TooLate                   the time in which a launch was allowed is over
 ├── SetupFailed                   5   a step, the server, or the machine failed on the way to ready
+│   └── TooDear                       the machine costs more than was allowed
 ├── LimitReached                  6   a limit of money or time ended it
 ├── StillThere                    7   it could not be shown that a machine is gone
 └── PromptRefused                 1   the model server refused a request or broke off
@@ -95,6 +96,11 @@ class CloudRefused(LlamaTuiError):
         self.code = code
         self.status = status
 
+    @property
+    def passes(self) -> bool:
+        """It may be otherwise in a minute: the cloud was not reached, was asked too often, or has a fault."""
+        return self.code == "http/unreachable" or self.status == 429 or self.status >= 500
+
 
 class NoCapacity(CloudRefused):
     """The cloud has no such machine to give now."""
@@ -110,6 +116,10 @@ class SetupFailed(LlamaTuiError):
     """A step failed, the server died, or nothing moved any more before the endpoint was ready."""
 
     exit_code = 5
+
+
+class TooDear(SetupFailed):
+    """A machine came at a higher price than was allowed: it is ended, whatever is to become of failed ones."""
 
 
 class LimitReached(LlamaTuiError):

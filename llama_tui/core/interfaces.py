@@ -142,6 +142,10 @@ class Engine(Protocol):
         """What the model leaves room for on that machine; without a `max_model_len` as much context as there is."""
         ...
 
+    def image_family(self, profile: str, instance_type: InstanceType) -> str:
+        """Which of Lambda's images brings what the steps build on (lambda-cloud-api.md §4.6)."""
+        ...
+
     def steps(self, serving: Serving) -> tuple[Step, ...]:
         """The shell steps from a bare machine to a server that answers `/health`."""
         ...

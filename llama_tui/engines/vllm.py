@@ -88,9 +88,13 @@ class Vllm:
             card=instance_type.description,
         )
 
+    def image_family(self, profile: str, instance_type: InstanceType) -> str:
+        """The guide's pins want a Python before 3.12."""
+        return steps.image_family(instance_type, python="3.10" if profile == "guide" else "3.12")
+
     def warnings(self, serving: Serving) -> tuple[str, ...]:
         """Where the guide's pins cannot do it, where our steps differ from its text, what nobody has looked at."""
-        said = vllm_guide.warnings(serving) if serving.profile == "guide" else []
+        said = vllm_guide.warnings(serving, _flags(serving)) if serving.profile == "guide" else []
         if serving.extras.venv:
             said.append("the vLLM of the environment is used as it is, whatever its version")
         return tuple(said)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 
+from llama_tui.core.advice import is_guides_choice
 from llama_tui.core.models import Model
 from llama_tui.core.plan import Serving, Step
 from llama_tui.engines import steps
@@ -24,7 +25,7 @@ python3 -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))'
 
 _HERE = (
     (
-        "listens on 127.0.0.1 with a key, instead of on 0.0.0.0 without one",
+        "listens on 127.0.0.1 with a key (VLLM_API_KEY), instead of on 0.0.0.0 without one",
         "reach it by llama-tui, or an SSH forward",
     ),
     ("takes port 8000 if it is free, else the next free one", ""),
@@ -54,10 +55,10 @@ def _more_flags(model: Model, flags: str) -> str:
     return flags.replace(f" --tensor-parallel-size {gpus}", "", 1).strip() if gpus > 1 else flags.strip()
 
 
-def warnings(serving: Serving) -> list[str]:
+def warnings(serving: Serving, flags: str) -> list[str]:
     """What a person should know before money is spent."""
-    model = serving.model
-    said = ["the guide's pins are installed by pip on Python 3.9-3.11 only; Ubuntu 24.04 brings 3.12"]
+    model, kind = serving.model, serving.instance_type
+    said = ["the guide's pins are installed by pip on Python 3.9-3.11 only; Ubuntu 24.04 brings 3.12, 22.04 3.10"]
     if model.since_vllm != "0.4.3":
         first = f"vLLM 0.4.3 cannot load {model.name}: it came with {model.since_vllm}"
         said.insert(0, f"{first}; use --profile current")
@@ -69,9 +70,16 @@ def warnings(serving: Serving) -> list[str]:
         fewer = TENSOR_PARALLEL_SIZE[model.repo_id]
         if serving.fit.tensor_parallel_size != fewer:
             said.append(f"differs from the guide: {serving.fit.tensor_parallel_size} GPUs instead of {fewer}")
+        if serving.rents and not is_guides_choice(model, kind):
+            said.append(f"differs from the guide: {kind.name} instead of {fewer}x A100 or H100; see --type")
     if serving.filesystem:
         said.append(f"the guide's commands do not use the filesystem {serving.filesystem}")
     said += [f"differs from the guide: {what}" for what, _ in _HERE]
+    if more := _more_flags(model, flags):
+        said.append(f"differs from the guide: more flags, {more}")
+    said.append(
+        "differs from the guide: it works in a folder of its own, looks at the machine first, waits at the end"
+    )
     said.append(f"differs from the guide: {_WEIGHTS}")
     return said
 
@@ -100,7 +108,7 @@ export HF_HUB_OFFLINE=1 VLLM_API_KEY"""
         "Download the weights",
         f"{activate}# Guide: huggingface-cli login\n"
         f"# Here: {_WEIGHTS};\n"
-        "# Here: the token is read from a 0600 file that is gone afterwards, instead of being kept on the machine.\n"
+        "# Here: the token is read from a 0600 file for this step, instead of being kept on the machine.\n"
         'if [ -n "${HF_TOKEN_PATH:-}" ]; then HF_TOKEN="$(cat "$HF_TOKEN_PATH")"; export HF_TOKEN; fi\n'
         f'huggingface-cli download {model.repo_id}{steps.at(model)} --exclude "original/*"\n',
         ("hf_token",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llama_tui.core.errors import LlamaTuiError, NoCapacity
+from llama_tui.core.errors import LlamaTuiError, NoCapacity, TooDear
 from llama_tui.core.events import Emit, Said
 from llama_tui.core.interfaces import Cloud, LogReader
 from llama_tui.core.plan import Plan
@@ -60,7 +60,7 @@ async def _clean_up(
     if isinstance(error, NoCapacity):
         return
     endpoint = endpoints.change(endpoint.id, state="failed", failure=error.sentence)
-    if plan.rents and plan.on_failure == "terminate":
+    if plan.rents and (plan.on_failure == "terminate" or isinstance(error, TooDear)):
         emit(Said("setup failed; ending the machine"))
         receipt = await terminate(
             endpoint,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from llama_tui.core import limits
-from llama_tui.core.errors import CredentialRejected, LlamaTuiError, PreflightFailed, UsageError
+from llama_tui.core.errors import CredentialRejected, LlamaTuiError, PreflightFailed, UsageError, unknown
 from llama_tui.core.instances import InstanceType
-from llama_tui.core.interfaces import Cloud, Engine
+from llama_tui.core.interfaces import Cloud
 from llama_tui.core.models import Model
 from llama_tui.core.money import per_hour
-from llama_tui.core.plan import Choices, choose_instance_type
+from llama_tui.core.plan import Choices, Plan
 from llama_tui.core.sizing import GIB, Fit
 from llama_tui.redact import Secret
 
@@ -64,21 +64,16 @@ class Wanted:
     cloud: Callable[[], Cloud]
     """Raises what is missing to reach it."""
     model: Callable[[], Awaitable[Model]]
-    engine: Callable[[Model], Engine]
+    plan: Callable[[], Awaitable[Plan]]
+    """The same that `up` would carry out; it raises what cannot be meant."""
     hub: Hub
     hf_token: Secret | None
-    looks: Mapping[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
-    """What else of the account can be looked at: name → what there is; it raises what is missing."""
-    image_family: str = ""
 
 
 async def preflight(wanted: Wanted) -> list[Check]:
     """Every check, in the order in which a person would mend them."""
-    groups: list[Coroutine[Any, Any, list[Check]]] = [_machine(wanted), _weights(wanted)]
-    if wanted.looks:
-        groups.insert(1, _account(wanted.looks))
-    done = await asyncio.gather(*groups)
-    return [*(check for checks in done for check in checks), *_limits(wanted.choices)]
+    machine, weights = await asyncio.gather(_machine(wanted), _weights(wanted))
+    return [*machine, *weights, *_limits(wanted.choices)]
 
 
 async def _looked(what: str, look: Awaitable[str]) -> Check:
@@ -119,23 +114,30 @@ async def _machine(wanted: Wanted) -> list[Check]:
         checks.append(Check(what, "ok", f"the key is valid; {running}; {free} types with capacity"))
     else:
         checks.append(Check(what, "ok", kinds[0].description))
+    looked, planned = await asyncio.gather(_account(cloud), _plan(wanted, cloud))
+    return [*checks, *planned, *looked]
+
+
+async def _plan(wanted: Wanted, cloud: Cloud) -> list[Check]:
+    """Whether the plan can be made, and what it builds on."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            model = await wanted.model()
-        engine = wanted.engine(model)
-        kind, fit = choose_instance_type(wanted.choices, model, kinds, engine)
+            plan = await wanted.plan()
     except (LlamaTuiError, TimeoutError) as error:
         told = error if isinstance(error, LlamaTuiError) else LlamaTuiError("there is no answer", "try again")
-        return [*checks, Check("size", _state_of(told), told.sentence, told.hint)]
+        return [Check("plan", _state_of(told), told.sentence, told.hint)]
+    kind, fit = plan.instance_type, plan.fit
     if fit.weights_gib:
-        checks.append(Check("size", "ok", _size(kind, fit)))
+        checks = [Check("size", "ok", _size(kind, fit))]
     else:
         unknown = "whether it fits is not known before the server has read the model"
-        checks.append(Check("size", "note", f"{kind.name}: {unknown}"))
-    checks.append(_disk(kind, model, engine, wanted.choices.extras.venv))
-    if cloud.rents:
-        checks.append(_capacity(kind, wanted.choices.region))
-        checks += _image(wanted, engine)
+        checks = [Check("size", "note", f"{kind.name}: {unknown}")]
+    checks += [_disk(plan)]
+    if plan.profile == "guide" and plan.model.since_vllm != "0.4.3" and plan.model.since_vllm:
+        first = f"the guide's vLLM 0.4.3 cannot load {plan.model.name}: it came with {plan.model.since_vllm}"
+        checks.append(Check("engine", "failed", first, "use --profile current"))
+    if plan.rents:
+        checks += [_capacity(kind, plan.region), await _image(plan, cloud)]
     return checks
 
 
@@ -150,10 +152,10 @@ def _size(kind: InstanceType, fit: Fit) -> str:
     return f"{kind.name}: {where}; {fit.max_model_len:,} tokens of context"
 
 
-def _disk(kind: InstanceType, model: Model, engine: Engine, venv: str) -> Check:
-    needed = 0 if model.folder else model.weights_bytes / GIB
-    if not venv:
-        needed += ENGINE_GIB if engine.name == "vllm" else 1.0
+def _disk(plan: Plan) -> Check:
+    kind, needed = plan.instance_type, 0 if plan.model.folder else plan.model.weights_bytes / GIB
+    if not plan.extras.venv:
+        needed += ENGINE_GIB if plan.engine == "vllm" else 1.0
     detail = f"{needed:.0f} GiB of {kind.storage_gib}"
     if kind.storage_gib and needed > kind.storage_gib:
         return Check("disk", "failed", f"{detail}: too little", "choose a type with a larger disk")
@@ -173,20 +175,34 @@ def _elsewhere(kind: InstanceType) -> str:
     return f"it is in {', '.join(kind.regions)}" if kind.regions else WAIT
 
 
-def _image(wanted: Wanted, engine: Engine) -> list[Check]:
-    """Whether the image brings a Python that the engine's pins have wheels for (vllm.md §6.3)."""
-    python = next((python for mark, python in IMAGE_PYTHON.items() if mark in wanted.image_family), "")
-    if not wanted.image_family:
+async def _image(plan: Plan, cloud: Any) -> Check:
+    """Whether there is such an image, with a driver, and a Python that the engine's pins have wheels for."""
+    family, kind = plan.image_family, plan.instance_type
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            images = await cloud.images()
+    except (LlamaTuiError, TimeoutError):
+        images = []  # the launch will say
+    there = {one.family for one in images if one.architecture == kind.architecture}
+    if images and family not in there:
+        error = unknown(f"image for {kind.architecture} called", family, there)
+        return Check("image", "failed", error.sentence, f"{error.hint}; it is image_family of config.toml")
+    python = next((python for mark, python in IMAGE_PYTHON.items() if mark in family), "")
+    if plan.profile == "guide" and python not in ("3.9", "3.10", "3.11"):
+        has = f"{family} has Python {python or 'of an unknown version'}"
+        fix = "leave image_family out of config.toml, or use --profile current"
+        return Check("image", "failed", f"{has}; the guide's pins have wheels for 3.9 to 3.11", fix)
+    if kind.gpus and family.startswith("ubuntu-"):
+        return Check("image", "failed", f"{family} brings no GPU driver", "leave image_family out of config.toml")
+    return Check("image", "ok", f"{family}, Python {python}" if python else family)
+
+
+async def _account(cloud: Cloud) -> list[Check]:
+    """What else of a rented account decides: the key on both sides, and whether SSH is let in."""
+    if not cloud.rents:
         return []
-    profile = wanted.choices.profile or (engine.profiles[0] if engine.profiles else "")
-    if profile == "guide" and python not in ("3.9", "3.10", "3.11"):
-        has = f"{wanted.image_family} has Python {python or 'of an unknown version'}"
-        fix = 'image_family = "lambda-stack-22-04" in [lambda] of config.toml, or --profile current'
-        return [Check("image", "failed", f"{has}; the guide's pins have wheels for 3.9 to 3.11", fix)]
-    return [Check("image", "ok", f"{wanted.image_family}, Python {python}" if python else wanted.image_family)]
-
-
-async def _account(looks: Mapping[str, Callable[[], Awaitable[str]]]) -> list[Check]:
+    account: Any = cloud
+    looks = {"ssh key": account.ssh_key_state, "firewall": account.firewall_state}
     return list(await asyncio.gather(*(_looked(what, look()) for what, look in looks.items())))
 
 

@@ -18,6 +18,7 @@ from llama_tui.core.errors import (
     NoCapacity,
     PreflightFailed,
     SetupFailed,
+    TooDear,
     TooLate,
     UsageError,
 )
@@ -137,7 +138,14 @@ async def _launch(
         endpoints.note(endpoint.id, LAUNCH_ASKED, f"{kind.name} {region}")
         try:
             id_ = await cloud.launch(
-                Launch(endpoint.instance_name, kind.name, region, filesystem=plan.filesystem, not_after=not_after)
+                Launch(
+                    endpoint.instance_name,
+                    kind.name,
+                    region,
+                    image_family=plan.image_family,
+                    filesystem=plan.filesystem,
+                    not_after=not_after,
+                )
             )
         except NoCapacity as error:
             endpoints.note(endpoint.id, LAUNCH_REFUSED, error.code)
@@ -184,9 +192,10 @@ async def _answering(
             raise SetupFailed(f"the machine {id_} is gone", f"forget it: llama-tui down {endpoint.name}")
         if listed is not None and (listed.status, listed.ip) != shown:
             shown, changed = (listed.status, listed.ip), time.monotonic()
-            _say_price(endpoint, listed, emit)
+            agreed = endpoint.price_cents_per_hour
             endpoint = endpoints.change(endpoint.id, instance=listed)
             emit(InstanceChanged(listed))
+            _look_at_price(endpoint, agreed, emit)
         if listed is not None and listed.status in DOOMED:
             raise SetupFailed(f"the machine came up {listed.status}", "end it and try another region or type")
         if listed is not None and (listed.ip or not cloud.rents):
@@ -206,8 +215,13 @@ async def _answering(
         await asyncio.sleep(patience.poll)
 
 
-def _say_price(endpoint: Endpoint, listed: Instance, emit: Emit) -> None:
-    """A price that is another than the one that was agreed to is said once."""
-    agreed = endpoint.price_cents_per_hour
-    if listed.price_cents_per_hour and agreed and listed.price_cents_per_hour != agreed:
-        emit(Said(f"! it costs {per_hour(listed.price_cents_per_hour)}, not {per_hour(agreed)} as was listed"))
+def _look_at_price(endpoint: Endpoint, agreed: int, emit: Emit) -> None:
+    """A price that is another than the one that was agreed to is said. Raises TooDear over the one allowed."""
+    price, most = endpoint.price_cents_per_hour, endpoint.plan.max_cents_per_hour if endpoint.plan else 0
+    if most and price > most:
+        raise TooDear(
+            f"the machine costs {per_hour(price)}, and no more than {per_hour(most)} is allowed",
+            "a higher --max-price allows it",
+        )
+    if agreed and price != agreed:
+        emit(Said(f"! it costs {per_hour(price)}, not {per_hour(agreed)} as was listed"))

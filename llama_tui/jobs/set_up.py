@@ -283,7 +283,8 @@ class _Watching:
         see = f"read it all: llama-tui logs {name} --source setup"
         said = _SAID.match(self._said)
         what, next_thing = (said.group(1).strip(), (said.group(2) or see).strip()) if said else ("", see)
-        if what and exit_status == 3:
+        rents = self.endpoint.plan is not None and self.endpoint.plan.rents
+        if what and exit_status == 3 and not rents:  # of a machine that is rented nothing is found before it costs
             return PreflightFailed(what, next_thing)
         if not self._step.startswith("9"):
             for line in self._lines:  # pip and the Hub's client fail in words that the server has too

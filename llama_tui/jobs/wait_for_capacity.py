@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from llama_tui.core.errors import NoCapacity
+from llama_tui.core.errors import CloudRefused, NoCapacity
 from llama_tui.core.events import Emit, Said
 from llama_tui.core.plan import Plan
 from llama_tui.endpoints import Endpoint
@@ -47,6 +47,21 @@ async def deploy_where_possible(
     # The wall clock: that of the machine stands still while a lid is closed, and a launch would come hours late.
     deadline = time.time() + wait_seconds
     candidate: Plan | None = plan
+    trouble = ""
+
+    async def look(without: frozenset[str]) -> Plan | None:
+        """What is to be had now. Hours of waiting outlast a fault at the cloud, and a network that is lost."""
+        nonlocal trouble
+        try:
+            return await replan(without)
+        except CloudRefused as error:
+            if not wait_seconds or not error.passes:
+                raise
+            if error.sentence != trouble:
+                trouble = error.sentence
+                emit(Said(f"{trouble}; looking again"))
+            return None
+
     while True:
         refused: NoCapacity | None = None
         without: frozenset[str] = frozenset()
@@ -58,7 +73,7 @@ async def deploy_where_possible(
                 without |= {candidate.instance_type.name}
                 if not others:
                     break
-                candidate = await replan(without)
+                candidate = await look(without)
                 if candidate:
                     emit(Said(f"{error.sentence}; trying {candidate.instance_type.name}"))
         left = deadline - time.time()
@@ -71,7 +86,7 @@ async def deploy_where_possible(
             await asyncio.sleep(min(look_seconds, max(deadline - time.time(), 0)))
             if time.time() >= deadline:
                 raise _none(plan, refused, wait_seconds)
-            candidate = await replan(frozenset())
+            candidate = await look(frozenset())
         emit(Said(f"{candidate.instance_type.name} is to be had in {', '.join(candidate.instance_type.regions)}"))
 
 

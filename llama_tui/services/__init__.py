@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llama_tui import credentials
 from llama_tui.core.advice import Offer, offers_of
-from llama_tui.core.capacity import Allowed, narrowed
+from llama_tui.core.capacity import Allowed
 from llama_tui.core.errors import PreflightFailed, UsageError
 from llama_tui.core.events import Emit
-from llama_tui.core.instances import Instance, InstanceType
+from llama_tui.core.instances import Instance
 from llama_tui.core.interfaces import Address, Cloud
 from llama_tui.core.limits import merged
 from llama_tui.core.models import MODELS, Model, at_revision, find_model, is_known, model_in_folder, model_of_config
@@ -29,7 +29,7 @@ from llama_tui.engines import engine_for
 from llama_tui.jobs.reach import Server
 from llama_tui.jobs.rent import Patience
 from llama_tui.redact import Secret
-from llama_tui.services.clouds import build, lambda_client
+from llama_tui.services.clouds import build, kinds_for, lambda_client, regions_for
 
 if TYPE_CHECKING:
     from llama_tui.core.money import Receipt
@@ -140,18 +140,14 @@ class Services:
         from llama_tui import hub
         from llama_tui.jobs.preflight import Wanted, preflight
 
-        of_lambda = choices.cloud in ("lambda", "practice")
-        account: Any = self.cloud(choices.cloud) if of_lambda else None
         return await preflight(
             Wanted(
                 choices=choices,
                 cloud=lambda: self.cloud(choices.cloud, choices.host),
                 model=lambda: self.model_for(choices),
-                engine=lambda model: engine_for(choices.engine, model),
+                plan=lambda: self.plan(choices),
                 hub=hub,
                 hf_token=await asyncio.to_thread(credentials.find, "hf"),
-                looks={"ssh key": account.ssh_key_state, "firewall": account.firewall_state} if account else {},
-                image_family=self.settings.lambda_.image_family if choices.cloud == "lambda" else "",
             )
         )
 
@@ -223,23 +219,19 @@ class Services:
             kind, region = earlier.instance_type.name, earlier.region
             choices = replace(choices, instance_type=choices.instance_type or kind, region=choices.region or region)
             choices = replace(choices, allowed=Allowed(), limits=merged(earlier.limits, choices.limits))
-        kinds = await self._kinds(cloud, choices, frozenset())
-        return make_plan(choices, model, kinds, engine, rents=cloud.rents)
-
-    async def _kinds(self, cloud: Cloud, choices: Choices, without: frozenset[str]) -> list[InstanceType]:
-        """What may be taken: the types and regions that are allowed, and that reach the filesystem."""
-        allowed = choices.allowed
-        if choices.filesystem:
-            account: Any = cloud
-            region = await account.region_of_filesystem(choices.filesystem)
-            allowed = replace(allowed, regions=(region,) if region else allowed.regions)
-        return narrowed(await cloud.instance_types(), allowed, without)
+        choices = replace(choices, image_family=choices.image_family or self.settings.lambda_.image_family)
+        kinds = await kinds_for(cloud, choices)
+        regions = await regions_for(cloud, choices)
+        return make_plan(choices, model, kinds, engine, rents=cloud.rents, regions=regions)
 
     async def _replan(self, choices: Choices, without: frozenset[str]) -> Plan | None:
         """The plan for what is to be had now; None when that is nothing."""
         cloud = self.cloud(choices.cloud, choices.host)
+        if choices.region:
+            choices = replace(choices, allowed=replace(choices.allowed, regions=(choices.region,)))
+        choices = replace(choices, image_family=choices.image_family or self.settings.lambda_.image_family)
         model = await self.model_for(choices)
-        kinds = [kind for kind in await self._kinds(cloud, choices, without) if kind.regions]
+        kinds = [kind for kind in await kinds_for(cloud, choices, without) if kind.regions]
         try:
             return make_plan(choices, model, kinds, engine_for(choices.engine, model), rents=cloud.rents)
         except UsageError:
@@ -250,8 +242,12 @@ class Services:
         kind, regions = plan.instance_type, (plan.region,) if plan.region else ()
         allowed = Allowed((kind.name,), regions, kind.price_cents_per_hour)
         wanted = Choices(plan.model.name, plan.cloud, filesystem=plan.filesystem, allowed=allowed)
-        kinds = await self._kinds(self.cloud(plan.cloud), wanted, frozenset())
+        kinds = await kinds_for(self.cloud(plan.cloud), wanted)
         return next((replace(plan, instance_type=one) for one in kinds if one.regions), None)
+
+    def launched(self, name: str) -> bool:
+        """A machine was launched for the live endpoint of that name."""
+        return self._earlier_plan(name) is not None
 
     def _earlier_plan(self, name: str) -> Plan | None:
         """The plan of the live endpoint of that name, once a machine was launched for it."""

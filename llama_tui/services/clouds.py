@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llama_tui import credentials
+from llama_tui.core.capacity import narrowed
 from llama_tui.core.errors import UsageError, unknown
+from llama_tui.core.instances import InstanceType
 from llama_tui.core.interfaces import Cloud
+from llama_tui.core.plan import Choices
 from llama_tui.redact import Secret
 
 if TYPE_CHECKING:
@@ -75,8 +79,25 @@ def lambda_client(
         ssh_key=SshKey(services.state / "ssh", private=Path(own).expanduser() if own else None),
         host_keys=services.host_keys(trust_new=True),
         ssh_config=[ssh_config] if ssh_config else [],
-        image_family=services.settings.lambda_.image_family,
     )
+
+
+async def kinds_for(cloud: Cloud, choices: Choices, without: frozenset[str] = frozenset()) -> list[InstanceType]:
+    """What may be taken: the types and regions that are allowed, and that reach the filesystem."""
+    allowed = choices.allowed
+    if choices.filesystem:
+        account: Any = cloud
+        region = await account.region_of_filesystem(choices.filesystem)
+        allowed = replace(allowed, regions=(region,) if region else allowed.regions)
+    return narrowed(await cloud.instance_types(), allowed, without)
+
+
+async def regions_for(cloud: Cloud, choices: Choices) -> list[str]:
+    """The regions that there are, asked for where one was chosen: it may have nothing to give now."""
+    if not cloud.rents or not (choices.region or choices.allowed.regions):
+        return []
+    account: Any = cloud
+    return [one.name for one in await account.regions()]
 
 
 async def _open_practice(services: Services) -> Cloud:

@@ -87,7 +87,7 @@ def test_doctor_names_what_is_missing_and_how_to_get_it(llama_tui: Command, monk
     assert not found["Lambda API key"]["ok"] and not found["Lambda API key"]["needed"]
     monkeypatch.setenv("LAMBDA_API_KEY", "secret_canary")
     done = llama_tui.run("doctor")
-    assert "✓ Lambda API key" in done.stdout
+    assert "✓ Lambda API key: from the environment" in done.stdout
     assert "canary" not in done.stdout
 
 

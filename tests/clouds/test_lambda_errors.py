@@ -37,7 +37,6 @@ MakeCloud = Callable[..., LambdaCloud]
         (400, "global/duplicate", "choose another"),
         (400, "instance-operations/launch/file-system-in-wrong-region", "filesystem's region"),
         (400, "instance-operations/launch/file-systems-not-supported", "without a filesystem"),
-        (429, "global/rate-limited", "quarter of a minute"),
         (418, "something/new", "The vendor's advice."),
     ],
 )

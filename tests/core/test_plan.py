@@ -1,8 +1,10 @@
 """A plan decides everything before a cent is spent."""
 
+import os
 import re
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +107,30 @@ def test_the_script_is_shell(model: str, profile: str) -> None:
     checked = subprocess.run(["sh", "-n"], input=script, text=True, capture_output=True)
     assert checked.returncode == 0, checked.stderr
     assert "set -eu" in script
+
+
+@pytest.mark.parametrize("profile", ["guide", "current"])
+def test_the_script_leaves_no_token_to_the_server(profile: str) -> None:
+    """A step is a process of its own, and once the weights are there no step knows where the token's file is."""
+    script = as_script(plan_of("llama-3-8b", profile=profile))
+    told, server = script.split("\n# 90-", 1)
+    assert "unset HF_TOKEN_PATH" in told
+    assert "HF_TOKEN" not in server
+    assert told.count("\n(\n") == told.count("\n)\n") == len(plan_of("llama-3-8b", profile=profile).steps) - 2
+
+
+def test_the_script_asks_for_a_token_only_where_one_is_needed(tmp_path: Path) -> None:
+    """A gated model wants one, by any path; an open one takes it where it is given."""
+    gated, open_ = as_script(plan_of("llama-3-8b")), as_script(plan_of("org/repo/file.gguf"))
+    head = gated.split("mkdir -p")[0] + 'echo "$HF_TOKEN_PATH"'
+    environment = {"PATH": os.environ["PATH"]}
+    refused = subprocess.run(["sh", "-c", head], env=environment, capture_output=True, text=True)
+    assert refused.returncode and "put the hf token in a 0600 file" in refused.stderr
+    given = {**environment, "HF_TOKEN_PATH": "token"}
+    done = subprocess.run(["sh", "-c", head], env=given, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.strip() == f"{tmp_path}/token"
+    head = open_.split("mkdir -p")[0]
+    assert subprocess.run(["sh", "-c", head], env=environment).returncode == 0
 
 
 def test_the_guide_profile_has_the_guides_pins_and_flags() -> None:

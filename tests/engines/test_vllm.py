@@ -53,8 +53,26 @@ def test_whatever_differs_from_the_guide_is_named(model: str) -> None:
         assert difference in " ".join(plan.warnings)
     longer = step(plan_of(model, profile="guide", extras=Extras(serve_args=("--enforce-eager",))), "server")
     assert "# Here: more flags than the guide's: --enforce-eager" in longer
+    told = plan_of(model, profile="guide", extras=Extras(serve_args=("--enforce-eager",))).warnings
+    assert "differs from the guide: more flags, --enforce-eager" in told
     assert "more flags" not in server
     assert "offline and has no token" in step(plan, "weights")
+
+
+def test_another_machine_than_the_guides_is_named() -> None:
+    """The guide takes an A100 or H100 for 8B; what is cheaper and fits is taken all the same, and said."""
+    assert "gpu_1x_a10 instead of 1x A100 or H100" in " ".join(plan_of("llama-3-8b", profile="guide").warnings)
+    of_the_guide = plan_of("llama-3-8b", profile="guide", instance_type="gpu_1x_a100")
+    assert "instead of 1x" not in " ".join(of_the_guide.warnings)
+
+
+def test_a_rented_machine_comes_with_the_python_that_the_pins_want() -> None:
+    """Ubuntu 22.04 for the guide, else 24.04; V100 cards have an image of their own; a setting wins."""
+    v100 = InstanceType("gpu_8x_v100", "8x Tesla V100 (16 GB)", 8, 15.7, 92, 448, 6041, 632)
+    assert plan_of("llama-3-8b", profile="guide").image_family == "lambda-stack-22-04"
+    assert plan_of("llama-3-8b").image_family == "lambda-stack-24-04"
+    assert plan_of("llama-3-8b", image_family="gpu-base-24-04").image_family == "gpu-base-24-04"
+    assert Vllm().image_family("guide", v100) == "lambda-stack-legacy-22-04"
 
 
 def test_the_guide_is_refused_by_the_machine_before_it_is_installed() -> None:
@@ -90,6 +108,8 @@ def test_extras_stand_in_the_plan_and_on_the_command_line() -> None:
         (Extras(venv="venv"), "is not a path on the machine"),
         (Extras(serve_env=("A",)), "no variable with a value"),
         (Extras(serve_env=("A B=1",)), "no variable with a value"),
+        (Extras(serve_args=("--api-key=mysecret1234",)), "--api-key is set by the plan"),
+        (Extras(serve_args=("--port", "9000")), "--port is set by the plan"),
     ],
 )
 def test_extras_that_cannot_be_meant_are_refused(extras: Extras, sentence: str) -> None:

@@ -4,14 +4,16 @@ Each is switched on at the practice cloud; requests go over HTTP and SSH as they
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from llama_tui.clouds import lambda_api
-from llama_tui.core.errors import CloudRefused, LlamaTuiError, NoCapacity, PreflightFailed, SetupFailed
+from llama_tui.core.capacity import Allowed
+from llama_tui.core.errors import CloudRefused, LlamaTuiError, NoCapacity, SetupFailed, TooDear
 from llama_tui.core.events import Event, Said
 from llama_tui.core.instances import Launch
+from llama_tui.core.plan import Choices
 from llama_tui.endpoints import Endpoint
 from llama_tui.jobs.rent import Patience, rent
 from llama_tui.services import PATIENCE, Services
@@ -133,8 +135,15 @@ async def test_a_launch_whose_answer_says_nothing_is_looked_for(services: Servic
     assert [one.id for one in await running(services)] == [endpoint.instance and endpoint.instance.id]
 
 
-async def test_a_launch_that_came_too_soon_is_not_sent_again_at_once(services: Services) -> None:
-    """429 on a launch: no second launch behind the person's back."""
+async def test_a_launch_that_came_too_soon_is_asked_for_again_at_its_pace(services: Services) -> None:
+    """429 on a launch says that nothing was launched: after the pause that it names one machine comes of it."""
+    switch(services, answers=[{"to": LAUNCH, "status": 429, "times": 2, "headers": {"Retry-After": "0.1"}}])
+    endpoint, _ = await rented(services)
+    assert [one.id for one in await running(services)] == [endpoint.instance and endpoint.instance.id]
+
+
+async def test_a_launch_that_comes_too_soon_time_and_again_is_given_up(services: Services) -> None:
+    """Something else uses the account's key: that is said."""
     plan, _ = await meant(services)
     switch(services, seconds_between_launches=30)
     await services.cloud("practice").launch(Launch("first", "cpu_4x_general", "us-west-1"))
@@ -169,6 +178,22 @@ async def test_a_price_that_is_not_the_listed_one_is_said_and_counted(services: 
     endpoint, said = await rented(services)
     assert "it costs $0.35/h, not $0.20/h" in said
     assert endpoint.price_cents_per_hour == 35
+
+
+@pytest.mark.parametrize("on_failure", ["keep", "terminate"])
+async def test_a_machine_that_costs_more_than_is_allowed_is_ended(
+    services: Services, on_failure: Literal["keep", "terminate"]
+) -> None:
+    """`--max-price` holds for the machine that comes, not only for the list; the receipt has its real price."""
+    switch(services, price_at_launch={"cpu_4x_general": 3500})
+    choices = Choices(
+        "smollm2-135m", "practice", name="demo", on_failure=on_failure, allowed=Allowed(max_cents_per_hour=50)
+    )
+    with pytest.raises(TooDear, match=r"costs \$35.00/h, and no more than \$0.50/h is allowed") as caught:
+        await services.deploy(await services.plan(choices), lambda _: None)
+    assert "the machine was ended" in caught.value.hint
+    assert await running(services) == []
+    assert services.endpoints.receipts()[-1].usd >= 0.58
 
 
 # ---- on the way up
@@ -256,8 +281,9 @@ async def test_a_machine_that_cannot_serve_is_found_out_at_once(
     """A clean nvidia-smi over a CUDA that does not work, and a full disk: before anything is installed."""
     switch(services, programs=programs)
     plan, _ = await meant(services, instance_type="gpu_1x_a10", engine=engine, on_failure="terminate")
-    with pytest.raises(PreflightFailed, match=sentence):
+    with pytest.raises(SetupFailed, match=sentence) as caught:
         await services.deploy(plan, lambda _: None)
+    assert caught.value.exit_code == 5  # 3 would say that nothing was spent
     assert await running(services) == []
 
 

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
 from llama_tui.core.capacity import Allowed
-from llama_tui.core.errors import NoCapacity, TooLate, UsageError
+from llama_tui.core.errors import CloudRefused, NoCapacity, TooLate, UsageError
 from llama_tui.core.events import Event, Said
 from llama_tui.core.instances import GONE, Instance, Launch
 from llama_tui.core.plan import Choices, Plan
@@ -128,6 +129,41 @@ async def test_waiting_until_there_is_one(services: Services) -> None:
     switch(services)
     await waiting
     assert [kind for kind, _ in await machines(services)] == ["gpu_1x_a10"]
+
+
+async def test_waiting_outlasts_a_fault_at_the_cloud(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours of waiting do not end at a minute of trouble; it is said once, and looked again."""
+    switch(services, "gpu_1x_a10")
+    told: list[Event] = []
+    waiting = asyncio.create_task(up(services, told, LIMIT, instance_type="gpu_1x_a10"))
+    async with asyncio.timeout(LIMIT):
+        while "looking again every" not in said(told):
+            await asyncio.sleep(0.02)
+        fault = CloudRefused("the pretend cloud has a fault", status=503)
+        with monkeypatch.context() as patched:
+            patched.setattr(services, "_replan", AsyncMock(side_effect=fault))
+            while "has a fault; looking again" not in said(told):
+                await asyncio.sleep(0.02)
+        switch(services)
+        await waiting
+    assert said(told).count("has a fault") == 1
+    assert [kind for kind, _ in await machines(services)] == ["gpu_1x_a10"]
+
+
+async def test_a_region_that_has_none_now_can_be_waited_for(services: Services) -> None:
+    """It is a region all the same, and no launch is asked for while another one has the type."""
+    with pytest.raises(UsageError, match="there is no region 'us-west-9'"):
+        await up(services, [], instance_type="gpu_1x_a10", region="us-west-9")
+    with pytest.raises(UsageError, match="there is no region 'us-north-9'"):
+        await up(services, [], allowed=Allowed(regions=("us-east-1", "us-north-9")))
+    (services.state / "practice" / "switches.json").write_text(
+        json.dumps({"listed": {"gpu_1x_a10": ["us-east-1"]}, "insufficient_capacity": ["gpu_1x_a10 us-west-2"]})
+    )
+    told: list[Event] = []
+    with pytest.raises(NoCapacity):
+        await up(services, told, 1.5, instance_type="gpu_1x_a10", region="us-west-2")
+    assert said(told).count("launching gpu_1x_a10") == 1
+    assert "is to be had in" not in said(told)
 
 
 async def test_a_plan_that_is_waited_for_is_launched_as_it_is(services: Services) -> None:
