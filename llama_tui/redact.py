@@ -19,15 +19,39 @@ _ESCAPE = re.compile(
     "|\x1b[ -/]*[0-~]?"  # any other
     "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
+_MAY_HOLD = re.compile(
+    r"""(?:key|token|user_data)(?:s?[\\"']*\s*[=:,]|["'\s])|private key|bearer|basic|://|hf_|secret_"""
+)
+"""Looked for in lower case: text without a match holds nothing that `_LOOKS_SECRET` finds, which is far slower."""
+_KEY = "(?:api[-_]?keys?|(?:access|auth|hf|hub|jupyter)[-_]?token)"
+_NAMED = rf"""(?:{_KEY}|private_key|user_data)\\*["']?\s*[=:]\s*"""
+_SHELL = r"\$[({A-Za-z_]"
+"""What only says where a secret is: `"$(cat FILE)"`, `$NAME`."""
+_CHARACTER = r"""[^\s'"`$(){}\[\],;&|<>]"""
+_BARE = rf"(?![-=]|(?:os|self|args)\.)(?={_CHARACTER}{{8}}|{_CHARACTER}*\d){_CHARACTER}+"
+"""A value without quotes: 8 characters or more, or with a digit, so that `None` and the words of a sentence stay."""
+_BEARER = r"[\w.~+/=-]"
+_PEM = "[A-Z0-9 ]*PRIVATE KEY-----"
+
+# Each alternative has at most one group: what stays before the secret.
 _LOOKS_SECRET = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{8,}|secret_[A-Za-z0-9_.-]{8,})"
-    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
-    r"|(?i:(?<=authorization: bearer )|(?<=authorization: basic ))\S+"
-    r"|(?i:(?<=\?token=)|(?<=&token=))[^&\s'\"]+"
-)
-_NAMED_SECRET = re.compile(
-    r"""(?ix) ( ["']? (?:api_keys?|hf_token|jupyter_token|private_key|user_data) ["']? \s* [=:] \s* \[? ["'] )"""
-    r"""(?!\$[({a-z_])([^"']+)"""  # `"$(cat FILE)"` holds no secret: it says where one is
+    rf"|-----BEGIN {_PEM}(?:(?:(?!-----)[\s\S])*-----END {_PEM}|(?:\s|\\[nr]|[A-Za-z0-9+/=]{{16,}})*)"
+    # in URLs: user and password, a token as the user, a parameter
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"""|(?i:(https?://)[^/\s:@?#"'<>${]+(?=@))"""
+    rf"""|(?i:([?&](?:{_KEY}|key|token)=)[^&\s'"#${{<]+)"""
+    # in headers
+    r"""|(?i:(authorization[\\"']*\s*[:=]\s*[\\"']*(?:bearer|basic)\s+)(?!token\b)[^\s'"\\$<{]+)"""
+    rf"|\b([Bb]earer\s+)(?:(?={_BEARER}{{12}})(?={_BEARER}*(?:[\d=]|\B[A-Z])){_BEARER}+|[\w.~+-]{{20,}})"
+    r"|\b([Bb]asic\s+)(?=[A-Za-z+/]*[\d=])[A-Za-z0-9+/]{12,}={0,2}(?![\w.-])"
+    rf"|(?i:((?<![\w-])(?:x-)?api-key:\s*){_BARE})"
+    # options and variables: with quotes (of a list up to its end), without
+    rf"""|(?i:(--(?:api-key|hf-token|token)(?:["']\s*,\s*["']|\s*=\s*["']?|\s+["']?)){_BARE})"""
+    rf"""|(?i:({_NAMED}\[)(?=\s*["'])(?!\s*["']{_SHELL})[^\]]+)"""
+    rf"""|(?i:({_NAMED}\\*")(?!{_SHELL})[^"]+)"""
+    rf"""|(?i:({_NAMED}\\*')(?!{_SHELL})[^']+)"""
+    rf"|(?i:({_KEY}=){_BARE})"
 )
 
 _remembered: set[str] = set()
@@ -47,8 +71,9 @@ def clean(text: str) -> str:
     for secret in _remembered:
         if secret in text:
             text = text.replace(secret, BLOT)
-    text = _LOOKS_SECRET.sub(BLOT, text)
-    return _NAMED_SECRET.sub(lambda found: found.group(1) + BLOT, text)
+    if _MAY_HOLD.search(text.lower()):
+        text = _LOOKS_SECRET.sub(lambda found: (found[found.lastindex] if found.lastindex else "") + BLOT, text)
+    return text
 
 
 class Secret:

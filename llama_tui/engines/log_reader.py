@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from llama_tui.core.events import Progress
 from llama_tui.core.interfaces import Cause
-from llama_tui.engines.causes import cause_in
+from llama_tui.engines.causes import UNKNOWN, cause_in
 
 _PHASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), phase)
@@ -49,16 +49,15 @@ _STATS = re.compile(
     r"Running: (\d+) reqs, (?:Swapped: \d+ reqs, )?(?:Pending|Waiting): (\d+) reqs.*?KV cache usage: ([\d.]+)%"
 )
 _EXCEPTION = re.compile(
-    r"^(?:\([^)]*\)\s+)?(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s[^\]]*\]\s*)?"
+    r"^(?:\([^)]*\)\s+)*(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s[^\]]*\]\s*)?"
     r"(?P<exc>[A-Za-z_][\w.]*(?:Error|Exception))(?:: (?P<text>.*))?$"
 )
-_ECHOES = (
-    "Engine core initialization failed",
-    "EngineDeadError",
-    "Background loop has errored",
-    "See root cause above",
+_NO_CAUSE = re.compile(
+    # what one process says when another died
+    "Engine core initialization failed|EngineDeadError|Background loop has errored|See root cause above"
+    # what vLLM tries again, or does without (vllm.md §3.1)
+    r"|Error retrieving file list|Error parsing config for|retrying \d+ of \d+"
 )
-"""What one process says when another died: echoes, not the cause."""
 BLOCK = 16
 """Tokens in one of 0.4.3's GPU blocks."""
 
@@ -82,8 +81,8 @@ class ServerLog:
         """What the server printed; None until it did."""
         self.load: Load | None = None
         """The last periodic line."""
-        self._known: Cause | None = None
-        self._exception = ""
+        self._cause: Cause | None = None
+        self._sure = 0
 
     def read(self, line: str) -> Progress | None:
         """The phase that a line tells of, if it does."""
@@ -111,14 +110,16 @@ class ServerLog:
         return None
 
     def _look_for_cause(self, line: str) -> None:
-        if any(echo in line for echo in _ECHOES):
+        if _NO_CAUSE.search(line):
             return
-        if self._known is None:
-            self._known = cause_in(line)
-        if not self._exception and (found := _EXCEPTION.match(line.rstrip())):
+        line = line.rstrip()
+        told = cause_in(line)
+        if not told and (found := _EXCEPTION.match(line)):
             name = found["exc"].rpartition(".")[2]
-            self._exception = f"{name}: {found['text']}" if found["text"] else name
+            told = UNKNOWN, Cause(f"{name}: {found['text']}" if found["text"] else name)
+        if told and told[0] > self._sure:  # of equally sure ones, the first is the root
+            self._sure, self._cause = told
 
     def cause(self) -> Cause | None:
-        """Why the server died: a cause that we know, else its first exception; None when the log does not tell."""
-        return self._known or (Cause(self._exception) if self._exception else None)
+        """Why the server died: what is known of it, else its first exception; None when the log does not tell."""
+        return self._cause

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from llama_tui.core.events import Progress
+from llama_tui.core.interfaces import Cause
 from llama_tui.engines.log_reader import Load, ServerLog
 from llama_tui.hosts.output import Lines
 
@@ -16,6 +17,15 @@ def read(name: str) -> tuple[ServerLog, list[Progress]]:
     for line in lines.feed((RECORDINGS / name).read_bytes()) + lines.flush():
         told.extend(progress for progress in [log.read(line)] if progress)
     return log, told
+
+
+def cause_of(*lines: str) -> Cause:
+    log = ServerLog()
+    for line in lines:
+        log.read(line)
+    cause = log.cause()
+    assert cause
+    return cause
 
 
 def phases(told: list[Progress]) -> list[str]:
@@ -151,6 +161,16 @@ def test_the_guides_version_is_understood_too() -> None:
         ("ERROR: No matching distribution found for vllm==0.4.3", "Python", "current"),
         ("ImportError: /lib/libc.so.6: version `GLIBC_2.31' not found", "too old", "newer image"),
         ("Worker proc VllmWorker-0 died unexpectedly (exit code: -9), shutting down executor.", "killed", "larger"),
+        ("KeyError: 'type'", "too old", "--profile current"),
+        ("ERROR 06-05 async_llm_engine.py:699] Engine iteration timed out. This should never happen!", "60 s", "NCCL_P2P"),
+        ("INFO 06-05 ray_utils.py:214] Waiting for creating a placement group of specs for 10 seconds. specs=[{'GPU': 1.0}]",
+         "Ray waits", "nvidia-smi"),
+        ("ValueError: Cannot provide a placement group of placement_group_specs=[{'GPU': 1.0}] within 1800 seconds.",
+         "Ray waits", "nvidia-smi"),
+        ("ERROR: No matching distribution found for numpy==1.26.4", "NumPy", "3.9-3.11"),
+        ("Because numpy==1.26.4 has no wheels with a matching Python ABI tag", "NumPy", "3.9-3.11"),
+        ("Error: Access denied. Model 'meta-llama/X' requires approval.", "gated", "licence"),
+        ("Error: Model 'meta-llama/X' not found.", "no such model", "name"),
         ("0.00.1 E llama_model_load: error loading model: invalid magic", "weights cannot be loaded", "damaged"),
     ],
 )  # fmt: skip
@@ -164,3 +184,96 @@ def test_each_known_failure_has_a_sentence_and_a_next_step(line: str, sentence: 
         assert cause
         assert sentence in cause.sentence
         assert hint in cause.hint
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence", "hint"),
+    [
+        (["huggingface_hub.errors.GatedRepoError: 403 Client Error. (Request ID: Root=1-66)", "",
+          "Cannot access gated repo for url https://huggingface.co/meta-llama/X/resolve/main/config.json.",
+          "Access to model meta-llama/X is restricted and you are not in the authorized list. Visit",
+          "OSError: You are trying to access a gated repo."],
+         "access was not granted yet", "ask for it"),
+        (["huggingface_hub.errors.GatedRepoError: 403 Client Error.",
+          "Your request to access model meta-llama/X is awaiting a review from the repo authors."],
+         "access was not granted yet", "ask for it"),
+        (["huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error. (Request ID: Root=1-66)", "",
+          "Repository Not Found for url: https://huggingface.co/api/models/meta-llama/X.",
+          "Invalid credentials in Authorization header",
+          "OSError: meta-llama/X is not a local folder and is not a valid model identifier listed on"],
+         "refused the token", "read token"),
+        (["  ERROR: Ignored the following versions that require a different python version: 1.25.0 Requires-Python >=3.9",
+          "ERROR: No matching distribution found for numpy==1.26.4"],
+         "NumPy", "3.9-3.11"),
+    ],
+    ids=["gated", "awaiting review", "token", "numpy"],
+)  # fmt: skip
+def test_a_later_line_of_the_same_failure_may_tell_more(lines: list[str], sentence: str, hint: str) -> None:
+    """A traceback names its exception first, and the reason in the lines that follow."""
+    cause = cause_of(*lines)
+    assert sentence in cause.sentence
+    assert hint in cause.hint
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["(Worker_TP0 pid=11) ERROR 11-23 03:33:44 [multiproc.py:7] AssertionError: x must be even",
+          "(Worker_TP1 pid=12) ERROR 11-23 03:33:44 [multiproc.py:7] RuntimeError: NCCL error in: P.cpp, ncclRemoteError"],
+         "AssertionError: x must be even"),
+        (["(EngineCore pid=1) KeyError: 'lm_head'",
+          "Worker proc VllmWorker-0 died unexpectedly (exit code: -9), shutting down executor."],
+         "KeyError: 'lm_head'"),
+        (["KeyError: 'lm_head'", "Killed"], "KeyError: 'lm_head'"),
+        (["(EngineCore pid=1) (Worker_TP1 pid=2) ERROR 11-23 03:33:44 [multiproc.py:7] KeyError: 'lm_head'",
+          "ERROR 06-05 09:15:00 async_llm_engine.py:699] Engine iteration timed out. This should never happen!"],
+         "KeyError: 'lm_head'"),
+        (["INFO 06-05 ray_utils.py:214] Waiting for creating a placement group of specs for 10 seconds. specs=[]",
+          "ValueError: No available memory for the cache blocks. Try increasing"],
+         "no memory for the KV"),
+    ],
+    ids=["NCCL", "exit code -9", "Killed", "timed out", "Ray"],
+)  # fmt: skip
+def test_what_follows_the_death_of_another_is_not_the_cause(lines: list[str], sentence: str) -> None:
+    """One process fails; the others lose their peer, are killed, or wait in vain."""
+    assert sentence in cause_of(*lines).sentence
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Killed", "run.sh: line 12:  4711 Killed                  python3 -m vllm", "[1]+  Killed  python3 -m vllm"],
+)
+def test_a_killed_server_is_known_by_the_shells_own_words(line: str) -> None:
+    """As sh and bash print it."""
+    assert "ran out of memory" in cause_of("INFO 11-23 03:33:44 [core.py:1] loading", line).sentence
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "INFO 11-23 03:33:44 [utils.py:7] Killed 3 stale processes",
+        "ERROR 11-23 03:33:44 [repo_utils.py:7] Error retrieving file list: Cannot find the requested files in the disk "
+        "cache and outgoing traffic has been disabled. To enable look-ups set 'local_files_only', retrying 1 of 2",
+        "ERROR 11-23 03:33:46 [repo_utils.py:7] Error retrieving file list: outgoing traffic has been disabled.",
+        "ERROR 11-23 03:33:46 [config.py:7] Error parsing config for NAME: outgoing traffic has been disabled.",
+    ],
+)
+def test_noise_before_the_failure_is_not_its_cause(noise: str) -> None:
+    """Something else that was killed, and what vLLM tries again or does without (vllm.md §3.1)."""
+    failure = "ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0."
+    assert "bfloat16" in cause_of(noise, failure).sentence
+    assert cause_of(noise, "KeyError: 'lm_head'").sentence == "KeyError: 'lm_head'"
+
+
+def test_a_validation_error_is_told_by_its_next_line() -> None:
+    """Pydantic counts first, and says what is wrong one line below."""
+    prefix = "(APIServer pid=603) "
+    cause = cause_of(
+        prefix + "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
+        prefix
+        + "  Value error, The checkpoint has model type `x`. [type=value_error, input_value=ArgsKwargs((), {'a': 1})]",
+        prefix + "    For further information visit https://errors.pydantic.dev/2.11/v/value_error",
+    )
+    assert cause.sentence == "The checkpoint has model type `x`."
+    known = "  Value error, User-specified max_model_len (32768) is greater than the derived max_model_len (8192)"
+    assert "context" in cause_of("ValidationError: 1 validation error for ModelConfig", known).sentence
