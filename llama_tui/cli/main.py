@@ -127,8 +127,8 @@ def types(
     """Instance types: price, regions with capacity; with --model also whether it fits, and how much context.
 
     JSON: name description gpus gpu_memory_gib vcpus memory_gib storage_gib price_cents_per_hour architecture
-    regions fit{fits reason tensor_parallel_size weights_gib kv_cache_gib kv_cache_tokens max_model_len
-    max_concurrency} first_answer{minutes usd} guides_choice suggested
+    regions compute_capability fit{fits reason tensor_parallel_size weights_gib kv_cache_gib kv_cache_tokens
+    max_model_len max_concurrency} first_answer{minutes usd} guides_choice suggested
     """
     from llama_tui.cli import commands
 

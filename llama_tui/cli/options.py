@@ -68,7 +68,12 @@ ENGINE_ARGS = _all(
         help="Of each GPU's memory. [default: vLLM's own]",
     ),
     click.option("--dtype", type=click.Choice(sorted(BYTES)), help="Of weights and cache. [default: 16 bits]"),
-    click.option("--quantization", type=click.Choice(sorted(QUANTIZED)), help="Of the weights. [default: none]"),
+    click.option(
+        "--quantization",
+        metavar="NAME",
+        default="",
+        help=f"Of weights that are not quantized yet: {', '.join(QUANTIZED)}. [default: as the repository has them]",
+    ),
     click.option("--kv-cache-dtype", type=click.Choice(["fp8"]), help="fp8 holds twice the tokens."),
 )
 """What decides about memory; with vllm handed to the server as it is."""
@@ -134,7 +139,7 @@ def engine_args_of(given: dict[str, Any]) -> EngineArgs:
         tensor_parallel_size=given["tensor_parallel_size"],
         gpu_memory_utilization=given["gpu_memory_utilization"],
         dtype=given["dtype"] or "",
-        quantization=given["quantization"] or "",
+        quantization=given["quantization"],
         kv_cache_dtype=given["kv_cache_dtype"] or "",
     )
 

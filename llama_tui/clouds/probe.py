@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from llama_tui.core.errors import PreflightFailed
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.interfaces import Host
@@ -15,6 +17,8 @@ if [ -r /proc/meminfo ]; then awk '/^MemTotal:/ { print int($2 / 1048576) }' /pr
 else sysctl -n hw.memsize | awk '{ print int($1 / 1073741824) }'; fi
 df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }'
 nvidia-smi --query-gpu=name,memory.total --format=csv,noheader,nounits 2>/dev/null || true
+echo compute_cap
+nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null || true
 """
 PROBE_SECONDS = 20.0
 """nvidia-smi may take seconds on a machine whose driver sleeps."""
@@ -34,7 +38,10 @@ async def probe(host: Host, name: str, *, systems: tuple[str, ...]) -> InstanceT
         raise PreflightFailed(f"{name} runs {runs}, not Linux", "choose a machine with Linux")
     system, machine, *numbers = [*lines[:5], *["0"] * 5][:5]
     cpus, memory, disk = (int(number) if number.isdigit() else 0 for number in numbers)
-    gpus = [line.rpartition(", ") for line in lines[5:] if line.rpartition(", ")[2].strip().isdigit()]
+    at = lines.index("compute_cap") if "compute_cap" in lines else len(lines)
+    gpus = [line.rpartition(", ") for line in lines[5:at] if line.rpartition(", ")[2].strip().isdigit()]
+    # An nvidia-smi of before 2021 does not know that field, and says so in a sentence.
+    capabilities = [float(line) for line in lines[at + 1 :] if re.fullmatch(r"\d+\.\d+", line.strip())]
     mib = min((int(size) for _, _, size in gpus), default=0)
     made_of = f"{len(gpus)}x {gpus[0][0]} ({mib // 1024} GiB)" if gpus else f"{cpus} CPUs"
     return InstanceType(
@@ -47,4 +54,5 @@ async def probe(host: Host, name: str, *, systems: tuple[str, ...]) -> InstanceT
         storage_gib=disk,
         price_cents_per_hour=0,
         architecture="arm64" if machine in ("aarch64", "arm64") else machine,
+        compute_capability=min(capabilities, default=0.0),
     )

@@ -14,14 +14,17 @@ DOOMED = GONE | {"terminating", "unhealthy"}
 _DESCRIBED = re.compile(r"^(\d+)x (?:Tesla )?(.+?) \((\d+) GB")
 
 _USABLE_GIB = {
-    ("A10", 24): 22.0, ("RTX 6000", 24): 23.6, ("A100", 40): 39.4, ("A6000", 48): 47.5,
+    ("A10", 24): 22.0, ("RTX 6000", 24): 23.6, ("A100", 40): 39.4, ("A6000", 48): 44.4,
     ("A100", 80): 79.2, ("H100", 80): 79.2, ("GH200", 96): 94.5, ("H200", 141): 139.8, ("B200", 180): 178.3,
 }  # fmt: skip
 """GiB that the driver reports for a card that is sold as so many GB (vllm.md §5.2; H100 and H200: recordings)."""
 
 
-_COMPUTE_CAPABILITY = {"V100": 7.0, "T4": 7.5, "Quadro RTX": 7.5, "RTX 6000 (24": 7.5, "B200": 10.0, "B300": 10.3}
-"""NVIDIA's number of a card's generation, of those that vLLM treats otherwise; all others here are 8.0 to 9.0."""
+_COMPUTE_CAPABILITY = {
+    "P100": 6.0, "V100": 7.0, "T4": 7.5, "Quadro RTX": 7.5, "RTX 6000 (24": 7.5, "A100": 8.0, "A10": 8.6, "A10G": 8.6,
+    "A6000": 8.6, "L4": 8.9, "L40S": 8.9, "H100": 9.0, "H200": 9.0, "GH200": 9.0, "B200": 10.0, "B300": 10.3,
+}  # fmt: skip
+"""NVIDIA's number of a card's generation, for those that can be rented or are often owned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class InstanceType:
     architecture: str = "x86_64"
     regions: tuple[str, ...] = ()
     """Region codes that advertise capacity now. Empty: none anywhere, not "unknown type"."""
+    compute_capability: float = 0.0
+    """Of its GPUs, as the machine itself says; 0: it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,14 @@ def gpu_memory_gib(gpu_description: str) -> float:
     return gigabytes * 0.96
 
 
-def compute_capability(gpu_description: str) -> float:
-    """The card's generation as NVIDIA counts it (vllm.md §6.1)."""
-    return next((number for name, number in _COMPUTE_CAPABILITY.items() if name in gpu_description), 8.0)
+def compute_capability(kind: InstanceType) -> float:
+    """The generation of its cards as NVIDIA counts it (vllm.md §6.1); 0: not known."""
+    by_name = (
+        number
+        for name, number in _COMPUTE_CAPABILITY.items()
+        if re.search(rf"\b{re.escape(name)}\b", kind.description)
+    )
+    return kind.compute_capability or next(by_name, 0.0)
 
 
 def with_regions(instance_type: InstanceType, regions: tuple[str, ...]) -> InstanceType:

@@ -139,7 +139,11 @@ class Engine(Protocol):
         ...
 
     def fit(self, model: Model, instance_type: InstanceType, profile: str, args: EngineArgs) -> Fit:
-        """What the model leaves room for on that machine; without a `max_model_len` as much context as there is."""
+        """What the model leaves room for on that machine; without a `max_model_len` as much context as there is.
+
+        Raises:
+            UsageError: no machine can serve the model with these arguments.
+        """
         ...
 
     def image_family(self, profile: str, instance_type: InstanceType) -> str:

@@ -1,6 +1,7 @@
 """The models that can be served by name. Any other GGUF file is served as ORG/REPO/FILE.gguf.
 
-Shapes are those of each repository's config.json; sizes are parameters x 2 bytes (vllm.md §5.1).
+Shapes are those of each repository's config.json; sizes are parameters x 2 bytes (vllm.md §5.1), of a quantized
+repository those of its files.
 """
 
 from __future__ import annotations
@@ -73,18 +74,22 @@ class Model:
     gguf: Gguf | None = None
     """Set: llama.cpp can serve it."""
     since_vllm: str = "0.4.3"
-    """The first vLLM that loads it: Llama 3.1 and newer want rope type `llama3` (vllm.md §0)."""
+    """The first vLLM that loads it: Llama 3.1 and newer want rope type `llama3` (vllm.md §0); empty: not known."""
     folder: str = ""
     """Set: the checkpoint lies in this folder of the machine, `/…` or `~/…`; nothing is downloaded."""
     revision: str = ""
     """Branch, tag or commit of the repository; empty: its main branch."""
+    quantization: str = ""
+    """How its checkpoint is quantized, as its config.json says (`fp8`, `awq`); empty: it is not."""
+    files_bytes: int = 0
+    """Bytes of a quantized checkpoint's weights: no multiple of its parameters. 0: it is not quantized."""
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of weights as they are served."""
+        """Bytes of weights as they are downloaded, and served where nothing is quantized on the way."""
         if self.gguf and self.gguf.size_bytes:
             return self.gguf.size_bytes
-        return self.parameters * 2
+        return self.files_bytes or self.parameters * 2
 
 
 _8B = Shape(32, 4096, 32, 8, 128, 14336, 128_256)
@@ -135,6 +140,9 @@ MODELS: dict[str, Model] = {model.name: model for model in _LIST}
 """Name → model. Add a model here: one entry, and every table, plan and screen has it."""
 
 
+_DECODER = re.compile(r"(ForCausalLM|LMHeadModel)$")
+
+
 def model_of_config(
     repo_id: str, config: Mapping[str, Any], *, parameters: int = 0, weights_bytes: int = 0, gated: bool = False
 ) -> Model:
@@ -145,31 +153,85 @@ def model_of_config(
     Raises:
         UsageError: the config is not that of a decoder whose memory can be foreseen.
     """
-    read = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
-    assert isinstance(read, dict | Mapping)
-    try:
-        heads, hidden = int(read["num_attention_heads"]), int(read["hidden_size"])
-        shape = Shape(
-            layers=int(read["num_hidden_layers"]),
-            hidden_size=hidden,
-            attention_heads=heads,
-            kv_heads=int(read.get("num_key_value_heads") or heads),
-            head_dim=int(read.get("head_dim") or hidden // heads),
-            intermediate_size=int(read["intermediate_size"]),
-            vocab_size=int(read["vocab_size"]),
-            tied=bool(config.get("tie_word_embeddings", read.get("tie_word_embeddings", False))),
+    nested = config.get("text_config")
+    read: Mapping[str, Any] = nested if isinstance(nested, Mapping) else config
+    made_as = [str(one) for one in config.get("architectures") or ()]
+    # What sees or hears as well has its decoder in a text_config.
+    if not any(_DECODER.search(one) or (read is nested and "ForConditional" in one) for one in made_as):
+        raise UsageError(
+            f"{repo_id} generates no text: it is a {made_as[0] if made_as else 'model without an architecture'}",
+            "choose a model whose config.json names a ...ForCausalLM in its architectures",
         )
-        context = int(read.get("max_position_embeddings") or 0)
+    quantization = _quantization(config) or _quantization(read)
+    try:
+        # Where keys and values are compressed into a latent vector (MLA), the heads do not tell the cache's size.
+        shape = None if read.get("kv_lora_rank") else _shape(config, read)
+        context = int(int(read.get("max_position_embeddings") or 0) * _stretched(_rope(read)))
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise UsageError(
             f"the config.json of {repo_id} is not that of a model whose memory can be foreseen: {error}",
             "serve it with --max-model-len, or choose a Llama-like model",
         ) from error
     name = re.sub(r"[^a-z0-9.]+", "-", repo_id.rsplit("/", 1)[-1].lower()).strip("-")
-    count = parameters or (weights_bytes // 2) or shape.parameters
+    of_shape = shape.parameters if shape else 0
+    if quantization:  # several weights are packed into what the Hub counts as one parameter
+        count = (of_shape or parameters) if weights_bytes else 0
+    else:
+        count = parameters or (weights_bytes // 2) or of_shape
     return Model(
-        name, repo_id, count, context, shape, gated, chat="instruct" in name or "chat" in name, since_vllm="0.5.3"
+        name,
+        repo_id,
+        count,
+        context,
+        shape,
+        gated,
+        chat="instruct" in name or "chat" in name,
+        since_vllm=_since_vllm(made_as, read, quantization),
+        quantization=quantization,
+        files_bytes=weights_bytes if quantization else 0,
     )
+
+
+def _shape(config: Mapping[str, Any], read: Mapping[str, Any]) -> Shape:
+    """What of a config decides about memory. Raises KeyError, TypeError, ValueError, ZeroDivisionError."""
+    heads, hidden = int(read["num_attention_heads"]), int(read["hidden_size"])
+    return Shape(
+        layers=int(read["num_hidden_layers"]),
+        hidden_size=hidden,
+        attention_heads=heads,
+        kv_heads=int(read.get("num_key_value_heads") or heads),
+        head_dim=int(read.get("head_dim") or hidden // heads),
+        intermediate_size=int(read["intermediate_size"]),
+        vocab_size=int(read["vocab_size"]),
+        tied=bool(config.get("tie_word_embeddings", read.get("tie_word_embeddings", False))),
+    )
+
+
+def _quantization(config: Mapping[str, Any]) -> str:
+    """The method by which a checkpoint is quantized; empty where it is not."""
+    told = config.get("quantization_config") or config.get("compression_config")
+    return str(told.get("quant_method") or "some method") if isinstance(told, Mapping) else ""
+
+
+def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How its rotary embeddings are scaled; empty: they are not."""
+    told = config.get("rope_scaling") or config.get("rope_parameters")
+    return told if isinstance(told, Mapping) else {}
+
+
+def _stretched(rope: Mapping[str, Any]) -> float:
+    """By what the context is longer than max_position_embeddings; other kinds of scaling are in that number."""
+    kind = rope.get("rope_type") or rope.get("type")
+    return float(rope.get("factor") or 1) if kind in ("linear", "dynamic") else 1.0
+
+
+def _since_vllm(made_as: list[str], config: Mapping[str, Any], quantization: str) -> str:
+    """The first vLLM that loads it, as far as a config tells; empty: not known."""
+    rope = _rope(config)
+    if "llama3" in (rope.get("rope_type"), rope.get("type")):
+        return "0.5.3"
+    plain = "LlamaForCausalLM" in made_as and not rope and quantization in ("", "awq", "gptq", "fp8")
+    return "0.4.3" if plain else ""
 
 
 _GGUF_PATH = re.compile(r"^([\w.-]+/[\w.-]+)[:/]([\w./-]+\.gguf)$")

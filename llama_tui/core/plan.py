@@ -199,6 +199,13 @@ def choose_instance_type(
     Raises:
         UsageError: no such type, or none of them holds the model.
     """
+    if not instance_types:
+        most = choices.allowed.max_cents_per_hour
+        price = f" at up to {money.per_hour(most)}" if most else ""
+        raise UsageError(
+            f"no instance type of {choices.cloud} is allowed{price}",
+            f"{'give a higher --max-price' if most else 'allow others with --type'}; see: llama-tui types",
+        )
     by_name = {one.name: one for one in instance_types}
     if choices.instance_type:
         if choices.instance_type not in by_name:

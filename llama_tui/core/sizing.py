@@ -6,8 +6,9 @@ the CUDA graphs leave of that is the KV cache.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from llama_tui.core.errors import UsageError
 from llama_tui.core.models import Model, Shape
 
 GIB = 2**30
@@ -16,8 +17,8 @@ BLOCK = 16
 
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "half": 2.0, "float": 4.0}
 """`--dtype` → bytes of one value; others (and `auto`) are served in 16 bits."""
-QUANTIZED = {"fp8": 1.0, "int8": 1.0, "awq": 0.53, "gptq": 0.53, "bitsandbytes": 0.53}
-"""`--quantization` → bytes of one weight, its scales included; embeddings and head stay as `--dtype` says."""
+QUANTIZED = {"fp8": 1.0, "fp8_per_tensor": 1.0, "fp8_per_channel": 1.0}
+"""`--quantization` of weights that are not quantized yet → bytes of one; embeddings and head stay in `--dtype`."""
 
 CUDA_GIB = 0.55
 """CUDA context and what PyTorch keeps (both recordings, less their forward pass)."""
@@ -53,9 +54,11 @@ class Release:
     """A pass is cut to max_num_batched_tokens; else it may be as long as the context."""
     extra_gib: float = 0.0
     """More than `CUDA_GIB` that it was seen to take."""
+    quantizes_late: bool = False
+    """`--quantization` begins when all weights are on the GPU in full; else each is quantized as it comes."""
 
 
-V0_4_3 = Release("0.4.3", 0.90, takes_graphs_out=False, chunked_prefill=False, extra_gib=0.5)
+V0_4_3 = Release("0.4.3", 0.90, takes_graphs_out=False, chunked_prefill=False, extra_gib=0.5, quantizes_late=True)
 """444,688 tokens for 8B on 80 GB were logged (vllm.md §5.4)."""
 V0_23_0 = Release("0.23.0", 0.92, takes_graphs_out=False, chunked_prefill=True)
 """The release of the recordings."""
@@ -82,7 +85,9 @@ class Fit:
 
 
 def weights_bytes(model: Model, args: EngineArgs) -> float:
-    """Bytes of a checkpoint as vLLM holds it: quantization spares embeddings and head."""
+    """Bytes of a checkpoint as vLLM holds it: quantization on the way spares embeddings and head."""
+    if model.files_bytes:
+        return model.files_bytes
     per_value = BYTES.get(args.dtype, 2.0)
     if args.quantization not in QUANTIZED or model.shape is None:
         return model.parameters * per_value
@@ -128,13 +133,16 @@ def fit_vllm(
 ) -> Fit:
     """What `model` leaves of GPUs of `gpu_memory_gib` each, served by that release of vLLM with those arguments."""
     shape = model.shape
-    heads = shape.attention_heads if shape else gpus
-    tp = args.tensor_parallel_size or next(n for n in range(gpus, 0, -1) if heads % n == 0)
+    tp = args.tensor_parallel_size or next(n for n in range(gpus, 0, -1) if not shape or not _unsplit(shape, n))
     weights = weights_bytes(model, args) / tp / GIB
     if tp > gpus:
         return Fit(False, f"a tensor parallel size of {tp} needs as many GPUs, here are {gpus}", tp, weights)
-    if heads % tp:
-        return Fit(False, f"{heads} attention heads cannot be split over {tp} GPUs", tp, weights)
+    if shape and (heads := _unsplit(shape, tp)):
+        return Fit(False, f"{heads} cannot be split over {tp} GPUs", tp, weights)
+    whole = weights_bytes(model, replace(args, quantization="")) / tp / GIB
+    if release.quantizes_late and whole > weights and whole + CUDA_GIB > gpu_memory_gib:
+        reason = f"vLLM {release.version} loads all {whole:.1f} GiB of weights before it quantizes them: too much"
+        return Fit(False, reason, tp, weights)
     tokens, seqs = batch_limits(gpu_memory_gib, card)
     if not release.chunked_prefill:
         tokens = max(tokens, args.max_model_len or min(model.max_model_len, 8192))
@@ -145,6 +153,34 @@ def fit_vllm(
     return share_out(model, args, weights_gib=weights, budget_gib=budget, tensor_parallel_size=tp)
 
 
+def _unsplit(shape: Shape, gpus: int) -> str:
+    """The heads that vLLM cannot split over so many GPUs; empty: it can."""
+    if shape.attention_heads % gpus:
+        return f"{shape.attention_heads} attention heads"
+    # Each GPU has some of the KV heads, or several have a copy of the same one.
+    return f"{shape.kv_heads} KV heads" if shape.kv_heads % gpus and gpus % shape.kv_heads else ""
+
+
+def wrong_context(model: Model, args: EngineArgs) -> str:
+    """Why no machine can serve the model with that max_model_len, in one sentence; empty where one may."""
+    asked, own = args.max_model_len, model.max_model_len
+    if own and asked > own:
+        return f"a context of {asked:,} tokens is longer than the {own:,} that {model.name} was made for"
+    return f"a context of {asked} tokens is too short to serve" if 0 < asked < BLOCK else ""
+
+
+def check(model: Model, args: EngineArgs) -> None:
+    """Raises UsageError where no machine can serve the model with those arguments."""
+    if reason := wrong_context(model, args):
+        upto = f" up to {model.max_model_len}" if model.max_model_len else ""
+        raise UsageError(reason, f"give a --max-model-len from {BLOCK}{upto}, or leave it out")
+    tp = args.tensor_parallel_size
+    if model.shape and tp and (heads := _unsplit(model.shape, tp)):
+        raise UsageError(
+            f"the {heads} of {model.name} cannot be split over {tp} GPUs", "leave --tensor-parallel-size out"
+        )
+
+
 def share_out(
     model: Model, args: EngineArgs, *, weights_gib: float, budget_gib: float, tensor_parallel_size: int = 1
 ) -> Fit:
@@ -153,6 +189,8 @@ def share_out(
     Without a max_model_len it is the model's own context, cut to what the cache holds.
     """
     tp, kv_gib = tensor_parallel_size, budget_gib - weights_gib
+    if reason := wrong_context(model, args):
+        return Fit(False, reason, tp, weights_gib)
     if kv_gib <= 0:
         return Fit(
             False, f"{weights_gib:.1f} GiB of weights: {-kv_gib:.1f} GiB too much for the memory", tp, weights_gib

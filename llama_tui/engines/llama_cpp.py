@@ -98,7 +98,8 @@ class LlamaCpp:
         return model.name
 
     def fit(self, model: Model, instance_type: InstanceType, profile: str, args: EngineArgs) -> Fit:
-        """What the model leaves of the machine's main memory."""
+        """What the model leaves of the machine's main memory. Raises UsageError as the contract says."""
+        sizing.check(model, EngineArgs(max_model_len=args.max_model_len))
         if model.gguf is None:
             return Fit(False, f"llama.cpp needs a GGUF file, {model.name} has none here")
         context = args.max_model_len or min(model.max_model_len, LONGEST_CONTEXT)

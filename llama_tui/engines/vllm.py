@@ -15,6 +15,10 @@ from llama_tui.engines import steps, vllm_current, vllm_guide
 RELEASES = {"guide": sizing.V0_4_3, "current": sizing.V0_32_0}
 CAPABILITIES = {"0.4.3": (7.0, 9.0), "0.32.0": (7.5, 12.1)}
 """Compute capabilities that each release has code for (vllm.md §6.1)."""
+FP8 = {"0.4.3": {"fp8": 8.9}, "0.32.0": {"fp8": 7.5, "fp8_per_tensor": 7.5, "fp8_per_channel": 8.9}}
+"""What each release can quantize to while it loads → the compute capability wanted (its quantization/fp8.py)."""
+ARCHITECTURES = {"0.4.3": ("x86_64",), "0.32.0": ("x86_64", "arm64")}
+"""Of the processors that each release has a wheel for."""
 BFLOAT16_SINCE = 8.0
 """Compute capability; older GPUs refuse Llama's own dtype (vllm.md §3)."""
 INSTALLED_GIB = 12
@@ -39,20 +43,52 @@ CUDA
 def _flags(serving: Serving) -> str:
     """What of the engine's arguments is not as the server has it by itself, and what a person adds."""
     args, fit = serving.engine_args, serving.fit
-    generation = compute_capability(serving.instance_type.description)
+    generation = compute_capability(serving.instance_type)
     shorter = fit.max_model_len if fit.max_model_len < serving.model.max_model_len else 0
     flags = {
         "tensor-parallel-size": fit.tensor_parallel_size if fit.tensor_parallel_size > 1 else 0,
         "max-model-len": args.max_model_len or shorter,
         "gpu-memory-utilization": args.gpu_memory_utilization,
-        "dtype": args.dtype or ("half" if generation < BFLOAT16_SINCE else ""),
-        "quantization": args.quantization,
+        "dtype": args.dtype or ("half" if 0 < generation < BFLOAT16_SINCE else ""),
+        "quantization": shlex.quote(args.quantization) if args.quantization else "",
         "kv-cache-dtype": args.kv_cache_dtype,
         "served-model-name": shlex.quote(serving.model.repo_id) if serving.model.folder else "",
     }
     words = [f" --{name} {value}" for name, value in flags.items() if value]
     words += [f" {shlex.quote(word)}" for word in serving.extras.serve_args]
     return steps.at(serving.model) + "".join(words)
+
+
+def _check_quantization(model: Model, args: EngineArgs, release: str) -> None:
+    """Raises UsageError where no machine can serve the model in the quantization that is asked for."""
+    asked = args.quantization
+    if not asked:
+        return
+    if model.quantization:
+        raise UsageError(
+            f"{model.name} is quantized already, by {model.quantization}",
+            "leave --quantization out: vLLM takes it from the repository",
+        )
+    if asked not in FP8[release] and (model.parameters or not model.folder):
+        names = ", ".join(FP8[release])
+        raise UsageError(
+            f"vLLM {release} cannot quantize {model.name} to {asked} while it loads, only to {names}",
+            f"choose one of these; what is {asked} already is served as it is: leave --quantization out",
+        )
+
+
+def _wrong_machine(model: Model, kind: InstanceType, release: str, quantization: str) -> str:
+    """Why a release cannot run on a machine, whatever its memory; empty: it can, or its card is not known."""
+    if kind.architecture not in ARCHITECTURES[release]:
+        runs = " and ".join(ARCHITECTURES[release])
+        return f"vLLM {release} is built for {runs} only, this machine is {kind.architecture}"
+    generation, (oldest, newest) = compute_capability(kind), CAPABILITIES[release]
+    wanted = FP8[release].get(quantization or model.quantization, oldest)
+    if not generation or wanted <= generation <= newest:
+        return ""
+    needs = f"{newest} or older" if generation > newest else f"{max(wanted, oldest)} or newer"
+    what = f" for {quantization or model.quantization}" if oldest <= generation < wanted else ""
+    return f"vLLM {release} needs compute capability {needs}{what}, this is {generation}"
 
 
 class Vllm:
@@ -66,7 +102,14 @@ class Vllm:
         return model.repo_id
 
     def fit(self, model: Model, instance_type: InstanceType, profile: str, args: EngineArgs) -> Fit:
-        """What the model leaves of each GPU's memory; a folder that nobody could look into may fit."""
+        """What the model leaves of each GPU's memory; a folder that nobody could look into may fit.
+
+        Raises:
+            UsageError: no machine can serve the model with these arguments.
+        """
+        release = RELEASES[profile or self.profiles[0]]
+        sizing.check(model, args)
+        _check_quantization(model, args, release.version)
         if not instance_type.gpus:
             return Fit(False, "vLLM needs a GPU")
         if model.parameters == 0 and model.folder:
@@ -74,11 +117,8 @@ class Vllm:
             return Fit(True, tensor_parallel_size=gpus, max_model_len=args.max_model_len)
         if model.parameters == 0:
             return Fit(False, f"the size of {model.name} is not known")
-        release = RELEASES[profile or self.profiles[0]]
-        generation, (oldest, newest) = compute_capability(instance_type.description), CAPABILITIES[release.version]
-        if not oldest <= generation <= newest:
-            needs = f"{oldest} or newer" if generation < oldest else f"{newest} or older"
-            return Fit(False, f"vLLM {release.version} needs compute capability {needs}, this is {generation}")
+        if reason := _wrong_machine(model, instance_type, release.version, args.quantization):
+            return Fit(False, reason)
         return sizing.fit_vllm(
             model,
             release,

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from llama_tui.core.capacity import Allowed
 from llama_tui.core.errors import UsageError
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.models import find_model
 from llama_tui.core.plan import Choices, Plan, as_script, make_plan, summary
+from llama_tui.core.sizing import EngineArgs
 from llama_tui.engines import engine_for
 
 A10 = InstanceType("gpu_1x_a10", "1x A10 (24 GB PCIe)", 1, 22.0, 30, 200, 1400, 129, regions=("us-west-1",))
@@ -55,6 +57,13 @@ def test_a_region_narrows_the_types() -> None:
         ({"name": "My Endpoint"}, "cannot be the name", "small letters"),
         ({"profile": "guide"}, "no profile of llama.cpp", "known"),
         ({"port": 70000}, "70000 is not a port", "--port"),
+        ({"engine_args": EngineArgs(max_model_len=32_768)}, "longer than the 8,192", "up to 8192"),
+        (
+            {"engine": "vllm", "engine_args": EngineArgs(tensor_parallel_size=2)},
+            "9 attention heads of",
+            "leave --tensor",
+        ),
+        ({"engine_args": EngineArgs(max_model_len=8)}, "too short to serve", "from 16"),
         ({"engine": "vllm", "instance_type": "cpu_4x_general"}, "does not fit on cpu_4x_general", "llama-tui types"),
     ],
 )
@@ -65,6 +74,22 @@ def test_what_cannot_be_meant_is_said_with_the_nearest_that_can(chosen: dict, se
     assert sentence in caught.value.sentence
     assert hint in caught.value.hint
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("allowed", "sentence", "hint"),
+    [
+        (Allowed(max_cents_per_hour=10), "no instance type of lambda is allowed at up to $0.10/h", "--max-price"),
+        (Allowed(), "no instance type of lambda is allowed", "--type"),
+    ],
+)
+def test_no_type_is_allowed(allowed: Allowed, sentence: str, hint: str) -> None:
+    """Nothing is left to choose from: that is said, and not that the model is too large."""
+    model = find_model("llama-3-8b")
+    with pytest.raises(UsageError) as caught:
+        make_plan(Choices("llama-3-8b", "lambda", allowed=allowed), model, [], engine_for("", model), rents=True)
+    assert caught.value.sentence == sentence
+    assert hint in caught.value.hint
 
 
 def test_an_unknown_model_names_the_nearest() -> None:

@@ -3,6 +3,8 @@
 import pytest
 
 from llama_tui.core import sizing
+from llama_tui.core.errors import UsageError
+from llama_tui.core.instances import gpu_memory_gib
 from llama_tui.core.models import MODELS, find_model
 from llama_tui.core.sizing import V0_4_3, V0_23_0, V0_32_0, EngineArgs, fit_vllm, kv_bytes_per_token, usable_gib
 
@@ -93,6 +95,12 @@ def test_what_cuda_has_of_a_card() -> None:
     assert pytest.approx((79.2, 139.8, 22.0), abs=0.1) == (H100, H200, A10)
 
 
+def test_what_the_driver_has_of_a_card_that_is_rented() -> None:
+    """By Lambda's description (§5.2): an A6000 keeps a part of its 48 GB for error correction."""
+    sold = ("1x A10 (24 GB PCIe)", "4x RTX A6000 (48 GB)", "H100 (80 GB SXM5)")
+    assert [gpu_memory_gib(one) for one in sold] == [22.0, 44.4, 79.2]
+
+
 def test_kv_bytes_per_token() -> None:
     """128 KiB for Llama 3 8B, 320 KiB for 70B, in 16 bits (vllm.md §5.1)."""
     sizes = {name: kv_bytes_per_token(MODELS[name].shape) for name in ("llama-3-8b", "llama-3-70b")}  # type: ignore[arg-type]
@@ -129,3 +137,35 @@ def test_a_context_that_does_not_fit_names_the_one_that_does() -> None:
     cut = fit_vllm(model, V0_32_0, EngineArgs(), gpu_memory_gib=22.0, gpus=1)
     assert cut.fits
     assert cut.max_model_len == refused.max_model_len == cut.kv_cache_tokens
+
+
+@pytest.mark.parametrize(("asked", "said"), [(32_768, "longer than the 8,192 that llama-3-8b"), (8, "too short")])
+def test_a_context_that_no_machine_can_serve(asked: int, said: str) -> None:
+    """Longer than the model's own is refused by vLLM at its start (vllm.md §3.10); shorter than a block is no use."""
+    model, args = find_model("llama-3-8b"), EngineArgs(max_model_len=asked)
+    found = fit_vllm(model, V0_32_0, args, gpu_memory_gib=79.2, gpus=1)
+    assert not found.fits
+    assert said in found.reason
+    with pytest.raises(UsageError, match=said) as caught:
+        sizing.check(model, args)
+    assert caught.value.hint == "give a --max-model-len from 16 up to 8192, or leave it out"
+
+
+@pytest.mark.parametrize(("gpus", "tp"), [(1, 1), (2, 2), (3, 2), (4, 4), (6, 4), (8, 8)])
+def test_kv_heads_are_split_or_copied_evenly(gpus: int, tp: int) -> None:
+    """24 heads and 8 KV heads: 3 and 6 GPUs divide the first, not the second."""
+    model = find_model("llama-3.2-3b")
+    found = fit_vllm(model, V0_32_0, EngineArgs(), gpu_memory_gib=79.2, gpus=gpus)
+    assert (found.fits, found.tensor_parallel_size) == (True, tp)
+    asked = fit_vllm(model, V0_32_0, EngineArgs(tensor_parallel_size=gpus), gpu_memory_gib=79.2, gpus=gpus)
+    assert asked.fits == (tp == gpus)
+    assert asked.fits or asked.reason == f"8 KV heads cannot be split over {gpus} GPUs"
+
+
+def test_an_old_release_loads_everything_before_it_quantizes() -> None:
+    """8B as fp8 is 8.5 GiB in the end; 0.4.3 needs 15 GiB on the way there, 0.32.0 quantizes layer by layer."""
+    args, model = EngineArgs(quantization="fp8", max_model_len=1024), find_model("llama-3-8b")
+    old, new = (fit_vllm(model, one, args, gpu_memory_gib=15.0, gpus=1) for one in (V0_4_3, V0_32_0))
+    assert new.fits
+    assert not old.fits
+    assert "before it quantizes" in old.reason

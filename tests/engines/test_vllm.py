@@ -5,6 +5,7 @@ import re
 import subprocess
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,15 @@ def test_the_guide_is_refused_by_the_machine_before_it_is_installed() -> None:
     assert "(3, 9) <= sys.version_info[:2] <= (3, 11)" in step(plan, "check")
     with pytest.raises(UsageError, match="makes its own environment"):
         plan_of("llama-3-8b", profile="guide", extras=Extras(venv="/opt/vllm"))
+
+
+def test_the_guide_claims_nothing_of_models_that_nobody_has_tried() -> None:
+    """Llama 3 of another repository is loaded; of other architectures it is not known."""
+    kind = InstanceType("h100", "1x H100 (80 GB PCIe)", 1, 79.2, 26, 200, 1024, 329)
+    for since, said in (("0.4.3", False), ("", False), ("0.5.3", True)):
+        model = replace(find_model("llama-3-8b"), repo_id="NousResearch/Meta-Llama-3-8B", since_vllm=since)
+        serving = Serving(model, kind, Fit(True), EngineArgs(), "guide", 0, True, Extras())
+        assert any("cannot load" in one for one in Vllm().warnings(serving)) == said
 
 
 # ---- what is handed through
