@@ -113,7 +113,7 @@ async def test_a_price_allows_what_is_cheaper(services: Services) -> None:
         await up(services, told, allowed=Allowed(max_cents_per_hour=100))
     assert "trying gpu_1x_rtx6000" in said(told)
     assert await machines(services) == []
-    with pytest.raises(UsageError, match="fits on none"):
+    with pytest.raises(UsageError, match="no instance type of practice is allowed"):
         await up(services, told, allowed=Allowed(max_cents_per_hour=1))
 
 
