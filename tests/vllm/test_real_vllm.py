@@ -88,9 +88,12 @@ def test_from_a_folder_of_weights_to_an_answer_to_nothing_left(
 def test_a_context_that_the_model_was_not_made_for(
     llama_tui: Command, options: list[str], checkpoint: Path, sshd: Sshd
 ) -> None:
-    """The server refuses it: the cause and what helps, in a sentence each, and `down` clears it away."""
-    up = llama_tui.run("up", *options, "--model", str(checkpoint), "--name", "real",
-                       "--max-model-len", "100000", exit_code=5)  # fmt: skip
+    """The plan refuses it. Handed through, the server does: the cause, what helps, and `down` clears it away."""
+    model = ["--model", str(checkpoint), "--name", "real"]
+    refused = llama_tui.run("up", *options, *model, "--max-model-len", "100000", exit_code=2)
+    assert "longer than the 8,192" in refused.stderr
+    assert not processes_in(str(sshd.home))
+    up = llama_tui.run("up", *options, *model, "--serve-arg=--max-model-len=100000", exit_code=5)
     assert "the model was not made for so long a context" in up.stderr
     assert "leave --max-model-len out" in up.stderr
     llama_tui("down", "real")
