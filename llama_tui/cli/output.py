@@ -116,14 +116,17 @@ class Narrator:
                 sign = _styled("✓", "32") if exit_status == 0 else _styled("✕", "31")
                 line = clean(f"{self._title(id)}  {at - self._began.get(id, at):.0f} s")
                 print(f"{sign} {line}", file=sys.stderr, flush=True)  # noqa: T201
+                self._began.pop(id, None)
             case StepSkipped(id):
                 tell(f"✓ {self._title(id)}  (done before)")
             case Output(source, lines):
                 self._last = [*self._last, *lines][-LAST_LINES:]
                 if self._verbose:
                     tell("\n".join(f"  {source} | {line}" for line in lines))
-            case Progress(phase, detail, _):
+            case Progress(phase, detail, _) if self._began:
                 tell(f"  {phase}" + (f": {detail}" if detail else ""))
+            case Progress():
+                pass  # the server's log is read after the step's end: a step that is over makes no progress
             case TextDelta(text):
                 result(text, end="")
             case _:

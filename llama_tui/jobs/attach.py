@@ -65,8 +65,8 @@ async def attach_url(url: str, name: str, key: Secret, endpoints: Endpoints) -> 
     import httpx2
 
     base_url = url.rstrip("/").removesuffix("/v1")
-    host = urlsplit(base_url).netloc
-    if not host:
+    scheme, host = urlsplit(base_url)[:2]
+    if scheme not in ("http", "https") or not host:
         raise UsageError(f"{clean(url)} is not a URL", "write for example http://127.0.0.1:8000")
     async with client_of(Server(Address(base_url), key, "")) as client:
         try:

@@ -361,7 +361,7 @@ class Services:
         """Adopt what runs on a host, or a server at a URL (jobs/attach.py)."""
         from llama_tui.jobs.attach import attach_host, attach_url
 
-        if target.startswith(("http://", "https://")):
+        if "://" in target:
             endpoint = await attach_url(target, name, key or credentials.of_url(""), self.endpoints)
             if key:
                 try:

@@ -36,6 +36,7 @@ from tests.sshd import Sshd, free_port, generate_key
         (["down"], 2, "nothing to end was named", "--all"),
         (["attach", "http://127.0.0.1:1"], 3, "nothing answers at", "address"),
         (["attach", "http://"], 2, "is not a URL", "http://127.0.0.1:8000"),
+        (["attach", "ftp://127.0.0.1"], 2, "is not a URL", "http://127.0.0.1:8000"),
         ([], 2, "the app needs a terminal", "--help"),
     ],
 )  # fmt: skip

@@ -8,7 +8,8 @@ import pytest
 from textual.pilot import Pilot
 
 from llama_tui.core.errors import HostKeyUnknown, SetupFailed
-from llama_tui.core.events import Progress, Said, StepFinished, StepSkipped, StepStarted
+from llama_tui.core.events import InstanceChanged, Progress, Said, StepFinished, StepSkipped, StepStarted
+from llama_tui.core.instances import Instance
 from llama_tui.core.plan import Choices, Plan, Step
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.screens.confirm import ConfirmScreen
@@ -60,12 +61,14 @@ async def test_steps_go_from_waiting_to_done(services: FakeServices) -> None:
         assert states(steps) == ["waiting", "waiting", "waiting"]
         steps.show(Said("launching"))
         assert states(steps) == ["running", "waiting", "waiting"]
+        steps.show(InstanceChanged(Instance("i-1", "box", "booting", "gpu_1x_a10", "us-west-1", 129, "10.0.0.1")))
+        assert "booting 10.0.0.1" in steps.content_of(1010.0).plain
         steps.show(
             StepStarted("00-check", 1060.0), StepFinished("00-check", 1063.0, 0), StepStarted("10-venv", 1063.0)
         )
         assert states(steps) == ["done", "done", "running"]
         text = steps.content_of(1070.0).plain
-        assert "✓ Launch gpu_1x_a10" in text and "1:00 min" in text
+        assert "✓ Launch gpu_1x_a10" in text and "1:00 min  10.0.0.1" in text
         assert "✓ Check the machine           3 s" in text
         assert "• Make a virtual environment  7 s" in text
         steps.show(StepFinished("10-venv", 1071.0, 2))

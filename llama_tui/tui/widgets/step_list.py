@@ -178,6 +178,7 @@ class StepList(Static):
         row = self._rows.get(MACHINE)
         if row and row.state != "done":
             row.state, row.began, row.ended = "done", self._since or None, at
+            row.note = row.note.removeprefix("booting ")  # it answers by ssh, whatever the cloud's list last said
 
     # ---- drawing
 
