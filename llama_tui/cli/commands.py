@@ -272,10 +272,7 @@ async def prompt(
             return
         done = await ask(server, request, lambda event: _stream(event))
     output.result("")
-    output.tell(
-        f"{done.completion_tokens} tokens, first after {done.ttft_seconds * 1000:.0f} ms, "
-        f"{done.tokens_per_second:.1f} tokens/s, ended by {done.finish_reason or 'the server'}"
-    )
+    output.tell(", ".join([*done.figures, f"ended by {done.finish_reason or 'the server'}"]))
 
 
 def _stream(event: Event) -> None:

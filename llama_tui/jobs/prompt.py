@@ -63,6 +63,13 @@ class Answer:
         after = self.seconds - self.ttft_seconds
         return (self.completion_tokens - 1) / after if self.completion_tokens > 1 and after > 0 else 0.0
 
+    @property
+    def figures(self) -> list[str]:
+        """How much came and how fast, in words; of a single token there is no rate."""
+        count, rate = self.completion_tokens, self.tokens_per_second
+        figures = [f"{count:,} token{'' if count == 1 else 's'}", f"first after {self.ttft_seconds * 1000:,.0f} ms"]
+        return [*figures, f"{rate:.1f} tokens/s"] if rate else figures
+
 
 async def ask_raw(server: Server, request: PromptRequest) -> dict[str, Any]:
     """The server's own JSON, not streamed.

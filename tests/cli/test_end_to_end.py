@@ -44,7 +44,9 @@ def test_from_nothing_to_an_answer_to_a_receipt(llama_tui: Command, where: list[
     assert "✓ Wait until it answers" in up.stderr
 
     assert llama_tui("prompt", "demo", QUESTION, *PARIS) == " Paris\n"
-    assert llama_tui.run("prompt", "demo", *PARIS, stdin=QUESTION).stdout == " Paris\n"
+    piped = llama_tui.run("prompt", "demo", *PARIS, stdin=QUESTION)
+    assert piped.stdout == " Paris\n"
+    assert re.fullmatch(r"1 token, first after \d+ ms, ended by length\n", piped.stderr)
     raw = json.loads(llama_tui("prompt", "demo", QUESTION, *PARIS, "--raw"))
     assert raw["object"] == "text_completion"
     assert raw["choices"][0]["text"] == " Paris"

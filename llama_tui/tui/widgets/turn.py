@@ -73,12 +73,7 @@ class Turn(Vertical):
     def done(self, answer: Answer) -> None:
         """The answer is whole."""
         reason = answer.finish_reason
-        facts = [
-            f"{answer.completion_tokens:,} tokens",
-            f"first after {answer.ttft_seconds * 1000:,.0f} ms",
-            f"{answer.tokens_per_second:.1f} tokens/s" if answer.tokens_per_second else "",
-            FINISHED.get(reason, clean(reason)),
-        ]
+        facts = [*answer.figures, FINISHED.get(reason, clean(reason))]
         if not self._pieces:
             facts.insert(0, "an empty answer")
         self._end(" · ".join(fact for fact in facts if fact))
