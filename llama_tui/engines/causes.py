@@ -78,7 +78,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
      "vLLM and PyTorch are built for different CUDA versions", "set it up anew under another --name"),
     # start
     (r"[Aa]ddress already in use|couldn't bind HTTP server",
-     "its port is in use on the machine", "choose another one with --port"),
+     "its port is in use on the machine", "the same `up` again looks for a free one; or choose one with --port"),
     (r"User-specified max_model_len \(\d+\) is greater than the derived max_model_len",
      "the model was not made for so long a context", "leave --max-model-len out, or make it smaller"),
     (r"`rope_scaling` must be a dictionary with two fields|KeyError: 'type'$",
