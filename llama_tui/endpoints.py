@@ -95,6 +95,14 @@ class Endpoint:
         return cost_usd(self.price_cents_per_hour, self.launched, now) if self.launched else 0.0
 
 
+def _ended(endpoint: Endpoint) -> UsageError:
+    if endpoint.state == "ended":
+        return UsageError(f"{endpoint.name} was ended by another llama-tui meanwhile", "give the same `up` again")
+    return UsageError(
+        f"{endpoint.name} is being ended", f"let that finish: llama-tui down {endpoint.name}; then `up` again"
+    )
+
+
 class Endpoints:
     """The record of endpoints, journal and receipts in one database file, with the local copies of their logs.
 
@@ -197,10 +205,24 @@ class Endpoints:
         return endpoint
 
     def adopt(self, endpoint: Endpoint) -> Endpoint:
-        """Record an endpoint that came up elsewhere. Raises UsageError when its name is taken here."""
+        """Record an endpoint that came up elsewhere; of one that is known here, only where it stands is learned anew.
+
+        Raises:
+            UsageError: its name is taken here, or its id is another endpoint's.
+        """
         with self._writing():
             if (found := self._live(endpoint.name)) and found.id != endpoint.id:
                 raise UsageError(f"{endpoint.name} is already the name of an endpoint here", "give another --name")
+            if known := next(iter(self._select("id = ?", endpoint.id)), None):
+                if (known.name, known.cloud, known.host) != (endpoint.name, endpoint.cloud, endpoint.host):
+                    where = known.host or known.cloud
+                    raise UsageError(
+                        f"what is there calls itself {known.id}, which is {known.name} on {where} here",
+                        f"use that one, or end it first: llama-tui down {known.name}",
+                    )
+                if known.state != "ended":
+                    state, port, ready = endpoint.state, endpoint.port, endpoint.ready
+                    endpoint = replace(known, state=state, port=port, ready=ready)
             return self._insert(endpoint)
 
     def _insert(self, endpoint: Endpoint) -> Endpoint:
@@ -213,10 +235,25 @@ class Endpoints:
         return endpoint
 
     def change(self, id: str, **fields: Any) -> Endpoint:  # noqa: A002
-        """Set fields of an endpoint, committed; returns it as it is now."""
+        """Set fields of an endpoint, committed; returns it as it is now.
+
+        Raises:
+            UsageError: it has ended, or is being ended and this would revive it.
+        """
         with self._writing():
-            endpoint = replace(self._get(id), **fields)
+            endpoint = self._get(id)
+            revives = endpoint.state == "ending" and fields.get("state", "ending") != "ending"
+            if revives or endpoint.state == "ended":
+                raise _ended(endpoint)
+            endpoint = replace(endpoint, **fields)
             self._write(endpoint)
+        return endpoint
+
+    def wanted(self, id: str) -> Endpoint:  # noqa: A002
+        """The endpoint as it is recorded now. Raises UsageError: somebody has ended it, or is about to."""
+        endpoint = self._get(id)
+        if endpoint.state in ("ending", "ended"):
+            raise _ended(endpoint)
         return endpoint
 
     def note(self, endpoint_id: str, what: str, detail: str = "") -> None:
@@ -225,9 +262,15 @@ class Endpoints:
             self._note(endpoint_id, what, detail)
 
     def end(self, id: str, receipt: Receipt | None) -> Endpoint:  # noqa: A002
-        """The endpoint is gone; its name is free again. Without a receipt nothing was ever launched."""
+        """The endpoint is gone; its name is free again. Without a receipt nothing was ever launched.
+
+        It ends once: who comes second changes nothing, neither the record nor the receipt.
+        """
         with self._writing():
-            endpoint = replace(self._get(id), state="ended")
+            endpoint = self._get(id)
+            if endpoint.state == "ended":
+                return endpoint
+            endpoint = replace(endpoint, state="ended")
             self._write(endpoint)
             if receipt:
                 body = msgspec.json.encode(receipt).decode()

@@ -12,6 +12,7 @@ import re
 BLOT = "••••"
 
 _SUSPECT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_ESCAPED_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ESCAPE = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     "|(?:\x1b\\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c|$)"  # OSC: title, clipboard
@@ -73,6 +74,17 @@ def clean(text: str) -> str:
             text = text.replace(secret, BLOT)
     if _MAY_HOLD.search(text.lower()):
         text = _LOOKS_SECRET.sub(lambda found: (found[found.lastindex] if found.lastindex else "") + BLOT, text)
+    return text
+
+
+def clean_json(text: str) -> str:
+    """JSON that may be shown, and says what it said: what `clean` takes out is escaped; known secrets are blotted.
+
+    `text` is as json.dumps makes it, so that below a space there are only the line ends of its layout.
+    """
+    text = _ESCAPED_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    for secret in _remembered:
+        text = text.replace(secret, BLOT)
     return text
 
 

@@ -23,9 +23,12 @@ cd "$dir" || exit 1
 
 mark() { printf '=== %s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>setup.log; }
 
-# The pid in a file, if that process lives and (for run.pid) is a run.sh: pids are used again after a reboot.
+# The pid in a file, if that process lives and is ours, at work in this folder (where that can be seen) and for
+# run.pid a run.sh: pids are used again after a reboot.
 pid_in() {
     pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
+    at=$(readlink "/proc/$pid/cwd" 2>/dev/null) || at=
+    [ -z "$at" ] || [ "$at" = "$(pwd -P)" ] || return 1
     [ "$1" != run.pid ] || ps -ww -p "$pid" -o args= 2>/dev/null | grep -q run.sh
 }
 

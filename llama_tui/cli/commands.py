@@ -134,7 +134,7 @@ async def up(
     check_first: bool = True,
 ) -> None:
     """Deploy, or go on with a deploy, or say that it is up."""
-    if (running := _ready_endpoint(services, choices)) and await services.answers(running):
+    if (running := _ready_endpoint(services, choices)) and await _answers(services, running):
         output.tell(f"{running.name} is up")
         _show_endpoint(set_anew(services, running, choices.limits), as_json)
         return
@@ -145,7 +145,8 @@ async def up(
     _show_plan(decided, output.tell)
     if check_first and decided.rents and not services.launched(decided.name):
         await listing.check_first(services, choices)
-    _ask_before_renting(decided, choices.allowed, yes)
+    if not services.launched(decided.name):
+        _ask_before_renting(decided, choices.allowed, yes)
     narrator = output.Narrator(decided, verbose=verbose)
 
     async def deploy() -> Endpoint:
@@ -170,11 +171,21 @@ async def up(
 
 
 def _ready_endpoint(services: Services, choices: Choices) -> Endpoint | None:
-    """The endpoint of that name, when it was up."""
-    if not choices.name:
+    """The endpoint of that name, when it was up, and what was typed is what it is."""
+    found = next((one for one in services.endpoints.live() if one.name == choices.name), None)
+    if found is None or found.state != "ready" or found.plan is None:
         return None
-    found = [one for one in services.endpoints.live() if one.name == choices.name]
-    return found[0] if found and found[0].state == "ready" and found[0].cloud == choices.cloud else None
+    kind = found.plan.instance_type.name
+    is_it = (found.cloud, found.host, services.model_of(found.name), kind)
+    return found if is_it == (choices.cloud, choices.host, choices.model, choices.instance_type or kind) else None
+
+
+async def _answers(services: Services, endpoint: Endpoint) -> bool:
+    """Does its server answer? A machine that does not is looked into by the deploy, which knows what to say of it."""
+    try:
+        return await services.answers(endpoint)
+    except HostUnreachable:
+        return False
 
 
 async def _make_filesystem(services: Services, choices: Choices, yes: bool) -> None:
@@ -206,14 +217,19 @@ def _ask_before_renting(decided: Plan, allowed: Allowed, yes: bool) -> None:
         raise UsageError("nothing was rented", "change the plan with the options of `llama-tui up --help`")
 
 
+def _base_url(endpoint: Endpoint) -> str:
+    """What OpenAI clients are given: on this computer the server's own port, else the one that `connect` opens."""
+    port = endpoint.port if endpoint.cloud == "local" else endpoint.local_port
+    return f"{endpoint.base_url or f'http://127.0.0.1:{port}'}/v1"
+
+
 def _facts(endpoint: Endpoint) -> dict[str, Any]:
     """What a program wants to know of an endpoint: the documented JSON of `up` and `attach`."""
-    base_url = endpoint.base_url or f"http://127.0.0.1:{endpoint.local_port}"
     facts = output.as_json(endpoint)
     wanted = ("id", "name", "cloud", "state", "model", "local_port", "instance", "created", "launched", "ready")
     return {
         **{key: facts[key] for key in wanted},
-        "base_url": f"{base_url}/v1",
+        "base_url": _base_url(endpoint),
         "price_cents_per_hour": endpoint.price_cents_per_hour,
     }
 
@@ -267,8 +283,7 @@ async def prompt(
     request = PromptRequest(text, chat, system, (), max_tokens, temperature)
     async with services.reach(endpoint) as server:
         if raw:
-            answer = await ask_raw(server, request)
-            output.result(json.dumps(answer, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+            output.result_json(await ask_raw(server, request), pretty=sys.stdout.isatty())
             return
         done = await ask(server, request, lambda event: _stream(event))
     output.result("")
@@ -284,9 +299,8 @@ async def env(services: Services, name: str, as_json: bool) -> None:
     """Exports for OpenAI clients. The key is the result here, so it is printed as it is."""
     endpoint = services.endpoints.find(name)
     async with services.reach(endpoint) as server:
-        local = f"http://127.0.0.1:{endpoint.port if endpoint.cloud == 'local' else endpoint.local_port}"
         exports = {
-            "OPENAI_BASE_URL": f"{endpoint.base_url or local}/v1",
+            "OPENAI_BASE_URL": _base_url(endpoint),
             "OPENAI_API_KEY": server.key.reveal() or "none",
             "OPENAI_MODEL": server.model,
         }

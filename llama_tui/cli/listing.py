@@ -19,6 +19,7 @@ from llama_tui.core.limits import first_over, in_words
 from llama_tui.core.plan import Choices
 from llama_tui.endpoints import Endpoint
 from llama_tui.jobs.limits import recorded
+from llama_tui.jobs.rent import Patience
 from llama_tui.services import Services
 
 ACCOUNT_SECONDS = 20.0
@@ -27,20 +28,20 @@ ACCOUNT_SECONDS = 20.0
 
 async def ls(services: Services, as_json: bool) -> int:
     """Endpoints, and machines of the accounts that no endpoint here knows."""
-    endpoints = services.endpoints.live()
-    known = {one.instance.id for one in endpoints if one.instance}
-    strangers: list[tuple[str, Instance]] = []
+    machines: dict[str, list[Instance]] = {}
     exit_code = 0
     for cloud in services.accounts_to_ask():
         try:
             async with asyncio.timeout(ACCOUNT_SECONDS):
-                listed = await services.account(cloud)
+                machines[cloud] = await services.account(cloud)
         except (LlamaTuiError, TimeoutError) as error:
             sentence = error.sentence if isinstance(error, LlamaTuiError) else "no answer"
             output.tell(f"what runs in the {cloud} account is not known: {sentence}")
             exit_code = 1
-            continue
-        strangers += [(cloud, one) for one in listed if one.id not in known and one.status not in GONE]
+    endpoints = services.endpoints.live()
+    known = {one.instance.id for one in endpoints if one.instance}
+    listed = [(cloud, one) for cloud, ones in machines.items() for one in ones if one.status not in GONE]
+    strangers = [(cloud, one) for cloud, one in listed if one.id not in known]
     now = datetime.now(UTC)
     over = {one.id: _over(services, one, now) for one in endpoints}
     if as_json:
@@ -64,6 +65,9 @@ async def ls(services: Services, as_json: bool) -> int:
             output.tell(f"{endpoint.name}: {endpoint.failure}")
         if over[endpoint.id]:
             output.tell(f"{endpoint.name} is over its limits and still runs; end what is: llama-tui reap")
+        if endpoint.cloud in machines and _is_gone(endpoint, machines[endpoint.cloud], now):
+            told = f"{endpoint.name}: the account lists its machine no more"
+            output.tell(f"{told}; close it: llama-tui down {endpoint.name}")
     if strangers:
         output.tell("machines marked * were not started by this computer; nothing here ends them")
     return exit_code
@@ -73,6 +77,13 @@ def _over(services: Services, one: Endpoint, now: datetime) -> str:
     """The kind of the limit that is over, by the record: no machine is asked here whether it is idle."""
     found = first_over(recorded(one, services.endpoints, now))
     return found.kind if found else ""
+
+
+def _is_gone(one: Endpoint, listed: list[Instance], now: datetime) -> bool:
+    """Its machine has ended without us. One that was launched a moment ago may not be listed yet."""
+    if one.instance is None or one.launched is None or (now - one.launched).total_seconds() < Patience().settle:
+        return False
+    return not any(other.id == one.instance.id and other.status not in GONE for other in listed)
 
 
 def _limits(one: Endpoint, over: str) -> str:

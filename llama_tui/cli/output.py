@@ -22,7 +22,7 @@ from llama_tui.core.events import (
 )
 from llama_tui.core.money import Receipt, dollars
 from llama_tui.core.plan import Plan
-from llama_tui.redact import clean
+from llama_tui.redact import clean, clean_json
 
 LAST_LINES = 8
 """Log lines shown after a failure."""
@@ -53,9 +53,11 @@ def result(text: str, *, end: str = "\n") -> None:
     print(clean(text), end=end, flush=True)  # noqa: T201
 
 
-def result_json(value: object) -> None:
-    """One JSON line of the result."""
-    print(json.dumps(value, ensure_ascii=False, separators=(",", ":")), flush=True)  # noqa: T201
+def result_json(value: object, *, pretty: bool = False) -> None:
+    """One JSON value of the result, on one line, or laid out to be read."""
+    compact = None if pretty else (",", ":")
+    text = json.dumps(value, ensure_ascii=False, indent=2 if pretty else None, separators=compact)
+    print(clean_json(text), flush=True)  # noqa: T201
 
 
 def secret_result(text: str) -> None:

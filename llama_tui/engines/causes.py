@@ -102,6 +102,8 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 
 _AFTERMATH: tuple[tuple[str, str, str], ...] = (
+    (r"Name or service not known|Temporary failure in name resolution|No address associated with hostname",
+     "the machine cannot look up the names of other servers", "has it a network and DNS? then the same `up` again"),
     (r"NCCL error|ncclUnhandledCudaError|ncclSystemError|ncclRemoteError",
      "the GPUs cannot talk to each other (NCCL)", "try another machine, or NCCL_P2P_DISABLE=1 on this one"),
     (r"Engine iteration timed out",

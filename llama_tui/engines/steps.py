@@ -19,9 +19,12 @@ QUIET_MINUTES = 20
 SAY = """say() { echo "llama-tui: $1 | $2"; exit 3; }"""
 
 _SERVER_LIVES = """\
-# A zombie answers to kill -0: its state tells it from a process that lives.
+# A zombie answers to kill -0: its state tells it from a process that lives. A pid may be another's after a reboot:
+# ours is at work in this folder, where that can be seen.
 server_lives() {
-    [ -s api_server.pid ] && ps -p "$(cat api_server.pid)" -o stat= 2>/dev/null | grep -q '^[^Z]'
+    [ -s api_server.pid ] && ps -p "$(cat api_server.pid)" -o stat= 2>/dev/null | grep -q '^[^Z]' || return 1
+    at=$(readlink "/proc/$(cat api_server.pid)/cwd" 2>/dev/null) || at=
+    [ -z "$at" ] || [ "$at" = "$(pwd -P)" ]
 }"""
 
 

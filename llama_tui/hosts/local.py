@@ -76,11 +76,15 @@ class LocalHost:
             yield Address(f"http://127.0.0.1:{port}")
             return
 
+        relays: set[asyncio.Task[None] | None] = set()
+
         async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError):
+            relays.add(this := asyncio.current_task())
+            with contextlib.suppress(OSError, asyncio.CancelledError):  # it ends with the forward; nobody awaits it
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
                 await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
             writer.close()
+            relays.discard(this)
 
         try:
             listener = await asyncio.start_server(relay, "127.0.0.1", local_port)
@@ -90,11 +94,16 @@ class LocalHost:
             yield Address(f"http://127.0.0.1:{local_port}")
         finally:
             listener.close()
+            for task in tuple(relays):
+                if task:
+                    task.cancel()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    writer.close()
+    try:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(65536):
+                writer.write(chunk)
+                await writer.drain()
+    finally:
+        writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets as random_tokens
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -17,11 +18,16 @@ from llama_tui.jobs.set_up import read_manifest
 from llama_tui.redact import Secret, clean
 
 
-async def attach_host(target: str, name: str, cloud: Cloud, endpoints: Endpoints) -> Endpoint:
+async def attach_host(
+    target: str, name: str, cloud: Cloud, endpoints: Endpoints, account: Callable[[str], Cloud]
+) -> Endpoint:
     """The endpoint that llama-tui, on whatever computer, has set up on a host, rebuilt from its manifest.
 
+    A manifest is the machine's word. That it is a machine of our account (`account` gives the cloud of a name), which
+    `down` would end, is believed once the account lists it and it is the one that answers there.
+
     Raises:
-        UsageError: there is none, or there are several and no `name` was given.
+        UsageError: there is none, or there are several and no `name` was given; or it is not what it says.
         HostUnreachable, HostKeyUnknown, CredentialRejected: as `Cloud.connect`.
     """
     async with cloud.connect(Instance(target, target, "active", "", "")) as host:
@@ -37,9 +43,10 @@ async def attach_host(target: str, name: str, cloud: Cloud, endpoints: Endpoints
         found = read_manifest(await host.read(f"{folder}/manifest.json"))
         port = (await host.read(f"{folder}/port")).strip()
         finished = (await host.read(f"{folder}/run.rc")).strip()
-    check_name(found.name)
-    state: State = "ready" if finished == b"0" else "setup" if not finished else "failed"
     rents = found.plan is not None and found.plan.rents
+    if rents:
+        await _prove_rented(found, target, account(found.cloud))
+    state: State = "ready" if finished == b"0" else "setup" if not finished else "failed"
     return endpoints.adopt(
         replace(
             found,
@@ -54,6 +61,20 @@ async def attach_host(target: str, name: str, cloud: Cloud, endpoints: Endpoints
     )
 
 
+async def _prove_rented(found: Endpoint, target: str, cloud: Cloud) -> None:
+    """Raises UsageError unless the account has this endpoint's machine, and its manifest is there."""
+    listed = await cloud.instance(found.instance.id) if found.instance and cloud.rents else None
+    if listed is not None and listed.name == found.instance_name:
+        async with cloud.connect(listed) as host:
+            there = await host.read(f"{found.directory}/manifest.json")
+        if there and read_manifest(there).id == found.id:
+            return
+    raise UsageError(
+        f"{target} says that it is a machine of your {clean(found.cloud)} account, and it is not",
+        "nothing was recorded: is it the account of this key?",
+    )
+
+
 async def attach_url(url: str, name: str, key: Secret, endpoints: Endpoints) -> Endpoint:
     """An OpenAI-compatible server at a URL, recorded as an endpoint. Its first model is the one that is asked.
 
@@ -65,9 +86,16 @@ async def attach_url(url: str, name: str, key: Secret, endpoints: Endpoints) -> 
     import httpx2
 
     base_url = url.rstrip("/").removesuffix("/v1")
-    scheme, host = urlsplit(base_url)[:2]
+    try:
+        scheme, host = urlsplit(base_url)[:2]
+    except ValueError:
+        scheme, host = "", ""
     if scheme not in ("http", "https") or not host:
         raise UsageError(f"{clean(url)} is not a URL", "write for example http://127.0.0.1:8000")
+    if "@" in host:
+        raise UsageError(
+            "a password in a URL would stand in the record and on every screen", "give the key with --key-stdin"
+        )
     async with client_of(Server(Address(base_url), key, "")) as client:
         try:
             response = await client.get("/v1/models", timeout=10)

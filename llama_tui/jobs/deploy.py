@@ -10,7 +10,7 @@ from llama_tui.core.interfaces import Cloud, LogReader
 from llama_tui.core.plan import Plan
 from llama_tui.endpoints import Endpoint, Endpoints
 from llama_tui.jobs.reach import machine_runs
-from llama_tui.jobs.rent import Patience, may_have_launched, rent
+from llama_tui.jobs.rent import LAUNCH_ASKED, Patience, may_have_launched, rent
 from llama_tui.jobs.set_up import set_up
 from llama_tui.jobs.terminate import terminate
 from llama_tui.redact import Secret
@@ -32,7 +32,7 @@ async def deploy(
     `not_after`, in seconds since the epoch: no launch is sent later; 0 is no deadline.
 
     Raises:
-        UsageError: its name belongs to another endpoint.
+        UsageError: its name belongs to another endpoint, or somebody has ended it meanwhile.
         NoCapacity: there is no machine; nothing was launched.
         PreflightFailed, SetupFailed: with a hint that says whether a machine still runs and what it costs.
     """
@@ -41,6 +41,7 @@ async def deploy(
         endpoint = await rent(endpoint, cloud, endpoints, emit, patience, not_after=not_after)
         return await set_up(endpoint, cloud, endpoints, secrets, reader, emit, patience)
     except LlamaTuiError as error:
+        endpoints.wanted(endpoint.id)  # what somebody has ended fails, and there is nothing left to clean up
         await _clean_up(endpoints.get(endpoint.id), error, cloud, endpoints, emit, patience)
         raise
 
@@ -59,7 +60,9 @@ async def _clean_up(
             return
     if isinstance(error, NoCapacity):
         return
-    endpoint = endpoints.change(endpoint.id, state="failed", failure=error.sentence)
+    # A launch whose answer was lost may have come through: it counts from when it was asked for, until it is known.
+    launched = endpoint.launched or endpoints.noted(endpoint.id, LAUNCH_ASKED)
+    endpoint = endpoints.change(endpoint.id, state="failed", failure=error.sentence, launched=launched)
     if plan.rents and (plan.on_failure == "terminate" or isinstance(error, TooDear)):
         emit(Said("setup failed; ending the machine"))
         receipt = await terminate(

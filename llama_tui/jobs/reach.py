@@ -102,5 +102,8 @@ def machine_runs(endpoint: Endpoint, error: LlamaTuiError) -> str:
     if endpoint.launched is None or not endpoint.price_cents_per_hour:
         return error.hint
     price = dollars(endpoint.price_cents_per_hour / 100)
+    if endpoint.instance is None:  # the cloud's own advice, another region say, is not for this
+        name = endpoint.instance_name
+        return f"a machine named {name} may run at {price}/h; look, and end it: llama-tui down {endpoint.name}"
     still = f"its machine still runs at {price}/h; end it: llama-tui down {endpoint.name}"
     return f"{error.hint}; {still}" if error.hint else still

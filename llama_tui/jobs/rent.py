@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,11 +17,9 @@ from llama_tui.core.errors import (
     CredentialRejected,
     HostUnreachable,
     NoCapacity,
-    PreflightFailed,
     SetupFailed,
     TooDear,
     TooLate,
-    UsageError,
 )
 from llama_tui.core.events import Emit, InstanceChanged, Said
 from llama_tui.core.instances import DOOMED, GONE, Instance, Launch
@@ -63,15 +62,33 @@ def may_have_launched(endpoint: Endpoint, endpoints: Endpoints) -> bool:
     return asked is not None and not (refused and refused >= asked)
 
 
+def learn(listed: Iterable[Instance], endpoints: Endpoints) -> None:
+    """Give endpoints whose launch was never answered the machines that came of it, from a list of their account."""
+    named = {one.name: one for one in listed if one.status not in GONE}
+    for endpoint in endpoints.live():
+        found = named.get(endpoint.instance_name)
+        if found and endpoint.instance is None and may_have_launched(endpoint, endpoints):
+            launched = endpoints.noted(endpoint.id, LAUNCH_ASKED)
+            endpoints.change(endpoint.id, instance=found, launched=launched)
+
+
 async def reconcile(endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, patience: Patience) -> Instance | None:
-    """Did an earlier launch of this endpoint come through? Looks until it must have shown up."""
+    """Did an earlier launch of this endpoint come through? Looks until it must have shown up.
+
+    Raises:
+        CloudRefused, CredentialRejected: the account could not be looked at, so that it is not known.
+    """
     asked = endpoints.noted(endpoint.id, LAUNCH_ASKED)
     if asked is None or not may_have_launched(endpoint, endpoints):
         return None
     while True:
-        if found := await find_by_name(endpoint, cloud):
-            return found
         left = patience.settle - (datetime.now(UTC) - asked).total_seconds()
+        try:
+            if found := await find_by_name(endpoint, cloud):
+                return found
+        except CloudRefused as error:
+            if left <= 0 or not error.passes:
+                raise
         if left <= 0:
             return None
         await asyncio.sleep(min(left, patience.poll))
@@ -103,9 +120,8 @@ async def _launched(
     endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, emit: Emit, patience: Patience, not_after: float
 ) -> Endpoint:
     async with endpoints.launching(endpoint.id):
-        endpoint = endpoints.get(endpoint.id)  # another process may have been quicker
-        if endpoint.state == "ended":  # a machine that is launched now would be in no record
-            raise UsageError(f"{endpoint.name} was ended by another llama-tui meanwhile", "give the same `up` again")
+        # Another process may have been quicker, or have ended it: a machine that is launched then is in no record.
+        endpoint = endpoints.wanted(endpoint.id)
         if endpoint.instance is not None:
             return endpoint
         assert endpoint.plan is not None
@@ -114,6 +130,7 @@ async def _launched(
             launched = endpoints.noted(endpoint.id, LAUNCH_ASKED) or launched
             emit(Said(f"found {found.id}, launched before"))
         else:
+            endpoint = endpoints.change(endpoint.id, launched=None)
             found = await _launch(endpoint, cloud, endpoints, emit, patience, not_after)
         return endpoints.change(endpoint.id, instance=found, launched=launched, state="booting")
 
@@ -178,6 +195,7 @@ async def _answering(
     trouble = ""
     changed = time.monotonic()
     while True:
+        endpoint = endpoints.wanted(endpoint.id)
         try:
             listed = await cloud.instance(id_)
         except CloudRefused as error:  # the machine boots on while the API has its troubles
@@ -206,8 +224,10 @@ async def _answering(
                 if not cloud.rents:
                     raise
                 reason = error.sentence
-            except PreflightFailed:
-                raise
+            except CredentialRejected as error:  # keys are put in place while it boots, perhaps after sshd is up
+                if listed.status != "booting":
+                    raise
+                reason = error.sentence
         else:
             reason = f"it is {listed.status}, without an address" if listed else "it is not in the account yet"
         if time.monotonic() - changed > patience.boot:

@@ -24,7 +24,7 @@ import msgspec
 from llama_tui.core.errors import HostUnreachable, PreflightFailed, SetupFailed, UsageError
 from llama_tui.core.events import Emit, Event, Output, Progress, Said, StepFinished, StepSkipped, StepStarted
 from llama_tui.core.interfaces import Cloud, Host, LogReader
-from llama_tui.core.plan import Plan, Step
+from llama_tui.core.plan import Plan, Step, check_name
 from llama_tui.endpoints import Endpoint, Endpoints
 from llama_tui.jobs.follow_log import LogCopy
 from llama_tui.jobs.reach import machine_of
@@ -40,6 +40,8 @@ ALIVE_SECONDS = 3.0
 RECONNECT_SECONDS = (0.5, 1, 2, 4, 8, 15, 30)
 """Pauses between attempts to reach a machine again; the last one repeats until the patience is over."""
 
+_ID = re.compile(r"[0-9a-f]{8}")
+"""An id names files here: nothing else is taken for one."""
 _MARKER = re.compile(r"^=== (\S+Z) (\S+) (begin|end|skip)(?: (\d+))?$")
 _SAID = re.compile(r"^llama-tui: ([^|]*)(?:\| (.*))?$")
 
@@ -74,11 +76,15 @@ def manifest(endpoint: Endpoint) -> bytes:
 
 
 def read_manifest(raw: bytes) -> Endpoint:
-    """The endpoint of a manifest.json. Raises SetupFailed when it is not one."""
+    """The endpoint of a manifest.json, which is the machine's word. Raises SetupFailed when it is not one."""
     try:
         facts = json.loads(raw)
-        return msgspec.convert(facts["endpoint"], Endpoint)
-    except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
+        endpoint = msgspec.convert(facts["endpoint"], Endpoint)
+        if not _ID.fullmatch(endpoint.id):
+            raise ValueError("it has no id of ours")
+        check_name(endpoint.name)
+        return endpoint
+    except (ValueError, KeyError, TypeError, UsageError, msgspec.ValidationError) as error:
         raise SetupFailed(
             f"manifest.json on the machine cannot be read: {error}", "set it up anew with another --name"
         ) from error
@@ -103,6 +109,7 @@ async def set_up(
 
     Raises:
         PreflightFailed: the machine is not one that can do it.
+        UsageError: somebody has ended the endpoint meanwhile.
         SetupFailed: a step failed, the server died, or nothing moved for `patience.setup`.
         HostUnreachable: the machine could not be reached again.
     """
@@ -124,6 +131,7 @@ async def set_up(
                     port = (await host.read(f"{endpoint.directory}/port")).strip()
                 break
             except HostUnreachable as error:
+                endpoints.wanted(endpoint.id)  # the machine of one that was ended never answers again
                 lost = lost or time.monotonic()
                 if time.monotonic() - lost > patience.boot:
                     raise
@@ -273,7 +281,7 @@ class _Watching:
             self._emit(event)
         elif line.startswith("llama-tui: "):
             self._said = line
-        elif line.strip() and not line.startswith("==="):
+        elif line.strip() and not line.startswith(("===", "Hint:")):  # the Hub's client ends with advice
             self._last = line.strip()
             self._lines.append(line.removeprefix("weights: "))
 

@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 
 from llama_tui.core.errors import CloudRefused, CredentialRejected, HostUnreachable, LlamaTuiError, StillThere
 from llama_tui.core.events import Emit, InstanceChanged, Said
-from llama_tui.core.instances import GONE
+from llama_tui.core.instances import GONE, Instance
 from llama_tui.core.interfaces import Cloud
-from llama_tui.core.money import Receipt, cost_usd, minutes_between
+from llama_tui.core.money import Receipt, cost_usd, minutes_between, per_hour
 from llama_tui.endpoints import Endpoint, Endpoints
 from llama_tui.jobs.rent import Patience, reconcile
+from llama_tui.jobs.set_up import host_script
 
+STOP_SECONDS = 300.0
+"""For a server to stop and its folder, ten GiB of vLLM perhaps, to be removed."""
 ASK_AGAIN_SECONDS = 30.0
 """A machine that is still active this long after a terminate is asked again."""
 
@@ -55,13 +58,11 @@ async def _end_machine(
     endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, emit: Emit, patience: Patience
 ) -> None:
     """Ask the cloud until it lists the machine no more, or as terminated."""
-    price = f"{endpoint.plan.instance_type.price_cents_per_hour / 100:.2f}" if endpoint.plan else "?"
-    instance = endpoint.instance
+    instance = endpoint.instance or await _find(endpoint, cloud, endpoints, patience)
     if instance is None:
-        async with endpoints.launching(endpoint.id):
-            instance = endpoints.get(endpoint.id).instance or await reconcile(endpoint, cloud, endpoints, patience)
-        if instance is None:
-            return
+        endpoints.change(endpoint.id, launched=None)
+        return
+    if endpoint.instance is None:
         endpoint = endpoints.change(endpoint.id, instance=instance, launched=endpoint.launched or datetime.now(UTC))
     started = time.monotonic()
     asked = 0.0
@@ -93,8 +94,28 @@ async def _end_machine(
         if time.monotonic() - started > patience.terminate:
             break
         await asyncio.sleep(min(patience.poll, 2.0))
-    raise StillThere(
-        f"{instance.id} may still run at ${price}/h: {trouble}",
+    raise may_still_run(endpoint, instance.id, trouble)
+
+
+async def _find(endpoint: Endpoint, cloud: Cloud, endpoints: Endpoints, patience: Patience) -> Instance | None:
+    """The machine of an endpoint whose launch was never answered. Raises StillThere: the account cannot be seen."""
+    started = time.monotonic()
+    while True:
+        try:
+            async with endpoints.launching(endpoint.id):
+                known = endpoints.get(endpoint.id).instance
+                return known or await reconcile(endpoint, cloud, endpoints, patience)
+        except (CloudRefused, CredentialRejected) as error:
+            if isinstance(error, CredentialRejected) or time.monotonic() - started > patience.terminate:
+                raise may_still_run(endpoint, f"a machine named {endpoint.instance_name}", error.sentence) from error
+        await asyncio.sleep(min(patience.poll, 2.0))
+
+
+def may_still_run(endpoint: Endpoint, what: str, trouble: str) -> StillThere:
+    """The error for a machine that could not be shown to be gone."""
+    price = per_hour(endpoint.plan.instance_type.price_cents_per_hour) if endpoint.plan else "an unknown price"
+    return StillThere(
+        f"{what} may still run at {price}: {trouble}",
         f"try again: llama-tui down {endpoint.name}; or end it in the cloud's web console",
     )
 
@@ -114,7 +135,9 @@ async def _remove_from_host(endpoint: Endpoint, cloud: Cloud, emit: Emit) -> Non
             there = await host.read(f"{endpoint.directory}/manifest.json")
             if not there:
                 return
-            done = await host.run(f"sh {folder}/run.sh stop {folder} && rm -rf {folder}", timeout=60)
+            # Our own run.sh, not the one there: a folder that lost its own, or has another, can be ended too.
+            stop = f"sh -s -- stop {folder} && rm -rf {folder}"
+            done = await host.run(stop, input=host_script("run.sh"), timeout=STOP_SECONDS)
             if done.exit_status == 0:
                 return
             trouble = "its processes do not end"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from llama_tui import credentials
 from llama_tui.core.advice import Offer, offers_of
 from llama_tui.core.capacity import Allowed
-from llama_tui.core.errors import PreflightFailed, UsageError
+from llama_tui.core.errors import CredentialMissing, PreflightFailed, UsageError
 from llama_tui.core.events import Emit
 from llama_tui.core.instances import Instance
 from llama_tui.core.interfaces import Address, Cloud
@@ -107,8 +107,15 @@ class Services:
         return self.cloud(endpoint.cloud, endpoint.host)
 
     async def account(self, name: str) -> list[Instance]:
-        """Every machine of a cloud account, also those that no endpoint knows. Raises CloudRefused."""
-        return await self.cloud(name).instances()
+        """Every machine of a cloud account, also those that no endpoint knows. Raises CloudRefused.
+
+        An endpoint whose launch was never answered learns its machine by this.
+        """
+        from llama_tui.jobs.rent import learn
+
+        listed = await self.cloud(name).instances()
+        learn(listed, self.endpoints)
+        return listed
 
     def accounts_to_ask(self) -> list[str]:
         """Clouds whose account may hold machines: those with a key, and practice while it runs."""
@@ -313,13 +320,19 @@ class Services:
 
     async def terminate(self, endpoint: Endpoint, emit: Emit, why: str = "you said so") -> Receipt:
         """End an endpoint and prove it (jobs/terminate.py)."""
-        from llama_tui.jobs.terminate import forget, terminate
+        from llama_tui.jobs.terminate import forget, may_still_run, terminate
 
         if endpoint.cloud == "url":
             return forget(endpoint, self.endpoints)
+        try:
+            cloud = self.cloud_of(endpoint)
+        except CredentialMissing as error:
+            if endpoint.plan and endpoint.plan.rents:
+                raise may_still_run(endpoint, f"the machine of {endpoint.name}", error.sentence) from error
+            raise
         receipt = await terminate(
             endpoint,
-            cloud=self.cloud_of(endpoint),
+            cloud=cloud,
             endpoints=self.endpoints,
             emit=emit,
             patience=PATIENCE.get(endpoint.cloud, Patience()),
@@ -370,7 +383,7 @@ class Services:
                     self.endpoints.end(endpoint.id, None)
                     raise
             return endpoint
-        return await attach_host(target, name, self.cloud("ssh", target), self.endpoints)
+        return await attach_host(target, name, self.cloud("ssh", target), self.endpoints, self.cloud)
 
     async def aclose(self) -> None:
         """Close what is open."""

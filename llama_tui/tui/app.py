@@ -344,7 +344,7 @@ class LlamaTuiApp(App[None]):
 
     def action_leave(self) -> None:
         """Quit; while something runs or costs money, ask first."""
-        from llama_tui.tui.deploys import all_live, waiting
+        from llama_tui.tui.deploys import all_live, may_cost, waiting
         from llama_tui.tui.screens.quit import QuitScreen
 
         if isinstance(self.screen, QuitScreen):
@@ -354,7 +354,7 @@ class LlamaTuiApp(App[None]):
         except LlamaTuiError:
             live = []
         busy = {job.name for job in (*self.deploys.values(), *self.endings.values()) if job.running}
-        if running := [one for one in live if one.price_cents_per_hour or one.name in busy]:
+        if running := [one for one in live if one.name in busy or may_cost(one, self.services.endpoints)]:
             self.push_screen(QuitScreen(running, waiting(running, self.deploys)))
         else:
             self.run_worker(self.leave_now(), group="leave", exit_on_error=False)

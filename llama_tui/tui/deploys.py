@@ -11,6 +11,7 @@ from llama_tui.core.events import Event, Output, Progress, Said
 from llama_tui.core.money import Receipt
 from llama_tui.core.plan import Plan
 from llama_tui.endpoints import Endpoint, Endpoints
+from llama_tui.jobs.rent import may_have_launched
 
 EVENTS_KEPT = 1000
 """Events of one job that are kept for a screen that opens later; the oldest go first."""
@@ -74,6 +75,12 @@ def all_live(endpoints: Endpoints, deploys: Mapping[str, Deploy]) -> list[Endpoi
     names = {one.name for one in live}
     others = [one.name for one in deploys.values() if one.waits and one.running and one.name not in names]
     return [*live, *(found for name in others if (found := look_up(name, endpoints, deploys)))]
+
+
+def may_cost(endpoint: Endpoint, endpoints: Endpoints) -> bool:
+    """It costs money, or a launch was asked for it and nobody knows what came of that."""
+    rents = endpoint.plan is not None and endpoint.plan.rents
+    return bool(endpoint.price_cents_per_hour) or (rents and may_have_launched(endpoint, endpoints))
 
 
 def waiting(running: Iterable[Endpoint], deploys: Mapping[str, Deploy]) -> frozenset[str]:

@@ -18,6 +18,7 @@ from llama_tui.core.money import dollars, per_hour
 from llama_tui.endpoints import Endpoint
 from llama_tui.tui.app import LlamaTuiApp
 from llama_tui.tui.messages import JobEnded
+from llama_tui.tui.screens.setup import PREPARING
 from llama_tui.tui.widgets.status_header import STATES, one_line, price
 
 LEAVE_FREE = "Leave running: goes on; it costs nothing"
@@ -64,7 +65,7 @@ class QuitScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Enter alone changes nothing."""
-        setting_up = any(one.state != "ready" and one.name not in self.waiting for one in self.running)
+        setting_up = any(one.state in PREPARING and one.name not in self.waiting for one in self.running)
         limited = any(one.plan and in_words(one.plan.limits) for one in self.running)
         notes = ["A setup goes on on its machine; come back to watch it."] * setting_up
         notes += ["Waiting for a machine to be had ends with the app."] * bool(self.waiting)
