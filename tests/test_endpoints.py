@@ -80,6 +80,22 @@ def test_a_launched_endpoint_costs_until_it_is_ended(endpoints: Endpoints) -> No
     assert endpoints.intend(plan_named("demo")).id != meant.id
 
 
+def test_what_has_ended_stays_ended(endpoints: Endpoints) -> None:
+    """Who still works on it learns that; who ends it second changes neither record nor receipt."""
+    meant = endpoints.intend(plan_named("demo"))
+    endpoints.change(meant.id, state="ending")
+    with pytest.raises(UsageError, match="is being ended"):
+        endpoints.change(meant.id, state="ready")
+    now = datetime.now(UTC)
+    first = Receipt("demo", "practice", KIND.name, "us-west-1", now, now, 1, 0.01, "you said so")
+    endpoints.end(meant.id, first)
+    with pytest.raises(UsageError, match="ended by another"):
+        endpoints.change(meant.id, failure="it does not answer")
+    endpoints.end(meant.id, Receipt("demo", "practice", KIND.name, "us-west-1", now, now, 9, 0.09, "setup failed"))
+    assert endpoints.receipts() == [first]
+    assert endpoints.live() == []
+
+
 def test_an_unknown_name_is_answered_with_the_nearest(endpoints: Endpoints) -> None:
     """`down dmeo` is probably demo."""
     endpoints.intend(plan_named("demo"))

@@ -1,8 +1,10 @@
 """Whatever a server writes: no escape sequence and no secret reaches a person's terminal."""
 
+import json
+
 import pytest
 
-from llama_tui.redact import Secret, clean, remember
+from llama_tui.redact import Secret, clean, clean_json, remember
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,14 @@ def test_what_looks_like_a_secret_is_blotted(line: str) -> None:
     """The key that vLLM 0.4.3 prints, Hugging Face tokens, headers, URLs, options and variables with credentials."""
     assert "CANARY" not in clean(line)
     assert "••••" in clean(line)
+
+
+def test_json_says_what_it_said() -> None:
+    """What a terminal would obey is escaped, not dropped: JSON stays JSON, whole."""
+    said = {"text": "a \x9d b \u202e \x1b]0;x\x07 api_key=12345678 é"}
+    shown = clean_json(json.dumps(said, ensure_ascii=False, indent=2))
+    assert json.loads(shown) == said
+    assert shown.replace("\n", "").isprintable()
 
 
 def test_a_secret_that_this_process_knows_is_blotted_everywhere() -> None:

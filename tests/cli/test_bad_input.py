@@ -37,6 +37,8 @@ from tests.sshd import Sshd, free_port, generate_key
         (["attach", "http://127.0.0.1:1"], 3, "nothing answers at", "address"),
         (["attach", "http://"], 2, "is not a URL", "http://127.0.0.1:8000"),
         (["attach", "ftp://127.0.0.1"], 2, "is not a URL", "http://127.0.0.1:8000"),
+        (["attach", "http://[::1"], 2, "is not a URL", "http://127.0.0.1:8000"),
+        (["attach", "http://bob:s3cretpassw0rd@127.0.0.1:1"], 2, "a password in a URL", "--key-stdin"),
         ([], 2, "the app needs a terminal", "--help"),
     ],
 )  # fmt: skip

@@ -66,6 +66,9 @@ def test_from_nothing_to_an_answer_to_a_receipt(llama_tui: Command, where: list[
     assert json.loads(again.stdout)["id"] == endpoint["id"]
     assert "demo is up" in again.stderr
 
+    other = llama_tui.run("up", *where, "--name", "demo", "--model", "QuantFactory/a-GGUF/b.gguf", exit_code=2)
+    assert "demo is already the name of smollm2-135m" in other.stderr
+
     exports = llama_tui("env", "demo")
     key = re.search(r"OPENAI_API_KEY=(\w+)", exports)
     assert key
@@ -119,6 +122,10 @@ def test_any_openai_server_is_attached_by_its_url(llama_tui: Command, monkeypatc
     assert "keyring" in no_keyring.stderr
     monkeypatch.setenv("LLAMA_TUI_ENDPOINT_KEY", key)
     assert llama_tui("attach", exports["OPENAI_BASE_URL"], "--name", "theirs") == "theirs\n"
+    assert (
+        json.loads(llama_tui("up", "--cloud", "local", "--name", "mine", "--json"))["base_url"]
+        == exports["OPENAI_BASE_URL"]
+    )
     assert llama_tui("prompt", "theirs", QUESTION, *PARIS) == " Paris\n"
     assert "forgotten here" in llama_tui("down", "theirs")
     assert llama_tui("prompt", "mine", QUESTION, *PARIS) == " Paris\n"

@@ -150,6 +150,7 @@ def test_the_guides_version_is_understood_too() -> None:
         ("RuntimeError: CUDA error: no kernel image is available for execution on the device", "no code", "profile"),
         ("ImportError: libcudart.so.13: cannot open shared object file", "different CUDA", "anew"),
         ("OSError: [Errno 98] Address already in use", "port is in use", "--port"),
+        ("httpx.ConnectError: [Errno -2] Name or service not known", "look up the names", "DNS"),
         ("ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use",
          "port is in use", "--port"),
         ("ValueError: User-specified max_model_len (32768) is greater than the derived max_model_len", "context", "smaller"),

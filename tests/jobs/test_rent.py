@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from llama_tui.core.errors import NoCapacity, SetupFailed, StillThere
+from llama_tui.clouds import lambda_api
+from llama_tui.core.errors import CloudRefused, CredentialMissing, NoCapacity, SetupFailed, StillThere, UsageError
 from llama_tui.core.events import Event, Said
 from llama_tui.core.instances import Launch
 from llama_tui.jobs.rent import LAUNCH_ASKED, Patience, rent
 from llama_tui.services import PATIENCE, Services
+from tests.clouds.lambda_account import QUICK as QUICK_RETRY
 from tests.jobs.practice_account import QUICK, meant, running, switch
 
 
@@ -119,6 +121,61 @@ async def test_what_cannot_be_shown_to_be_gone_is_not_said_to_be(
     assert services.endpoints.receipts() == []
     assert services.endpoints.find("demo").state == "ending"
     monkeypatch.undo()  # so that the machine can be ended after the test
+
+
+async def test_down_while_up_still_waits(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The receipt is final: `up` says that it was ended, and neither revives nor ends it again."""
+    monkeypatch.setitem(PATIENCE, "practice", replace(QUICK, boot=60.0))
+    plan, _ = await meant(services, on_failure="keep")
+    switch(services, seconds_to_ssh=3600)
+    up = asyncio.create_task(services.deploy(plan, lambda _: None))
+    while not (endpoint := services.endpoints.find("demo")).launched:
+        assert not up.done()
+        await asyncio.sleep(0.02)
+    await services.terminate(endpoint, lambda _: None)
+    with pytest.raises(UsageError, match=r"demo was ended by another|demo is being ended"):
+        await asyncio.wait_for(up, 20)
+    assert services.endpoints.live() == []
+    assert [one.why for one in services.endpoints.receipts()] == ["you said so"]
+    assert await running(services) == []
+
+
+async def test_an_unanswered_launch_in_an_account_that_cannot_be_seen(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine may run: its name, its price and how to end it are said, it counts, and `down` finds and ends it."""
+    monkeypatch.setitem(PATIENCE, "practice", replace(QUICK, settle=0.2))
+    monkeypatch.setattr(lambda_api, "Retry", lambda: QUICK_RETRY)
+    plan, endpoint = await meant(services, on_failure="keep")
+    lost = {"to": "POST instance-operations/launch", "done": True, "drops": True}
+    blind = {"to": "GET instances", "skip": 1, "times": 0, "status": 503, "code": "provider/internal-unavailable"}
+    switch(services, answers=[lost, blind])
+    with pytest.raises(CloudRefused) as caught:
+        await services.deploy(plan, lambda _: None)
+    assert f"a machine named {endpoint.instance_name} may run at $0.20/h" in caught.value.hint
+    assert "llama-tui down demo" in caught.value.hint
+    assert services.endpoints.find("demo").price_cents_per_hour == 20
+
+    monkeypatch.setitem(PATIENCE, "practice", replace(QUICK, terminate=0.3))
+    with pytest.raises(StillThere, match=r"may still run at \$0.20/h"):
+        await services.terminate(services.endpoints.find("demo"), lambda _: None)
+
+    switch(services)
+    (machine,) = await running(services)
+    known = services.endpoints.find("demo")
+    assert known.instance and known.instance.id == machine.id, "a list of the account tells whose machine it is"
+    monkeypatch.setitem(PATIENCE, "practice", QUICK)
+    assert (await services.terminate(known, lambda _: None)).minutes == 1
+    assert await running(services) == []
+
+
+async def test_an_account_without_its_key_is_not_proof(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is gone, the machine is not: exit code 7, as for all that cannot be shown to be gone."""
+    _, endpoint = await meant(services)
+    monkeypatch.setattr(services, "cloud", lambda *_: (_ for _ in ()).throw(CredentialMissing("no Lambda API key")))
+    with pytest.raises(StillThere, match="no Lambda API key"):
+        await services.terminate(endpoint, lambda _: None)
+    monkeypatch.undo()
 
 
 async def test_what_others_run_is_shown_and_never_ended(services: Services) -> None:

@@ -134,6 +134,21 @@ def test_stop_ends_steps_server_and_children(folder: Folder) -> None:
         assert not state.strip() or state.startswith("Z")
 
 
+def test_stop_leaves_a_stranger_that_got_the_pid_alone(folder: Folder, tmp_path: Path) -> None:
+    """After a reboot a pid may be another process': ours are at work in the endpoint's folder."""
+    stranger = subprocess.Popen(["sleep", "300"], cwd=tmp_path, start_new_session=True)
+    try:
+        for name in ("run.pid", "api_server.pid"):
+            (folder.path / name).write_text(f"{stranger.pid}\n")
+        assert folder.run("alive") != 0
+        assert folder.run("stop") == 0
+        assert stranger.poll() is None
+        assert not folder.read("api_server.pid")
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 def test_a_secret_is_there_for_its_step_and_gone_after_it(folder: Folder, tmp_path: Path) -> None:
     """A step finds the path of its secret in the environment; the file goes when the step ends, also if it fails."""
     token = tmp_path / "token"

@@ -228,6 +228,9 @@ async def test_only_the_lines_found(tmp_path: Path) -> None:
         assert "not this" not in screen_text(app)
         app.view.action_only_matches()
         await until(pilot, lambda: "not this" in screen_text(app))
+        app.view.search("never said")
+        app.view.action_only_matches()
+        await until(pilot, lambda: "no line has that; & shows all" in screen_text(app))
 
 
 async def test_long_lines_scroll_sideways(tmp_path: Path) -> None:

@@ -285,7 +285,7 @@ class LogView(ScrollView, can_focus=True):
         row, width = scroll_y + y, self.size.width
         if row == 0 and not self.rows:
             style = self.get_component_rich_style("log-view--marker")
-            said = "no line has that: & shows all lines again" if self.only_matches else self.empty
+            said = "no line has that; & shows all" if self.only_matches else self.empty
             return Strip([Segment(said, style)]).crop_extend(0, width, self.rich_style)
         if row >= self.rows:
             return Strip.blank(width, self.rich_style)
