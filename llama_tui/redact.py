@@ -12,7 +12,6 @@ import re
 BLOT = "••••"
 
 _SUSPECT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_ESCAPED_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ESCAPE = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     "|(?:\x1b\\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c|$)"  # OSC: title, clipboard
@@ -69,9 +68,7 @@ def clean(text: str) -> str:
     """Text that may be shown: without escape sequences and without secrets. Newlines and tabs stay."""
     if _SUSPECT.search(text):
         text = _ESCAPE.sub("", text.replace("\r\n", "\n"))
-    for secret in _remembered:
-        if secret in text:
-            text = text.replace(secret, BLOT)
+    text = _without_known(text)
     if _MAY_HOLD.search(text.lower()):
         text = _LOOKS_SECRET.sub(lambda found: (found[found.lastindex] if found.lastindex else "") + BLOT, text)
     return text
@@ -80,11 +77,15 @@ def clean(text: str) -> str:
 def clean_json(text: str) -> str:
     """JSON that may be shown, and says what it said: what `clean` takes out is escaped; known secrets are blotted.
 
-    `text` is as json.dumps makes it, so that below a space there are only the line ends of its layout.
+    `text` is as json.dumps makes it: of what `_SUSPECT` finds below a space it holds nothing.
     """
-    text = _ESCAPED_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _without_known(_SUSPECT.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def _without_known(text: str) -> str:
     for secret in _remembered:
-        text = text.replace(secret, BLOT)
+        if secret in text:
+            text = text.replace(secret, BLOT)
     return text
 
 

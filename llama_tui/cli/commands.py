@@ -143,9 +143,9 @@ async def up(
     decided = await _vouched(services, accept, lambda: services.plan(choices))
     _says_practice(decided.cloud)
     _show_plan(decided, output.tell)
-    if check_first and decided.rents and not services.launched(decided.name):
-        await listing.check_first(services, choices)
     if not services.launched(decided.name):
+        if check_first and decided.rents:
+            await listing.check_first(services, choices, decided)
         _ask_before_renting(decided, choices.allowed, yes)
     narrator = output.Narrator(decided, verbose=verbose)
 

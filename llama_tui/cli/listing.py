@@ -16,7 +16,7 @@ from llama_tui.core import money
 from llama_tui.core.errors import LlamaTuiError, PreflightFailed
 from llama_tui.core.instances import GONE, Instance
 from llama_tui.core.limits import first_over, in_words
-from llama_tui.core.plan import Choices
+from llama_tui.core.plan import Choices, Plan
 from llama_tui.endpoints import Endpoint
 from llama_tui.jobs.limits import recorded
 from llama_tui.jobs.rent import Patience
@@ -33,15 +33,14 @@ async def ls(services: Services, as_json: bool) -> int:
     for cloud in services.accounts_to_ask():
         try:
             async with asyncio.timeout(ACCOUNT_SECONDS):
-                machines[cloud] = await services.account(cloud)
+                machines[cloud] = [one for one in await services.account(cloud) if one.status not in GONE]
         except (LlamaTuiError, TimeoutError) as error:
             sentence = error.sentence if isinstance(error, LlamaTuiError) else "no answer"
             output.tell(f"what runs in the {cloud} account is not known: {sentence}")
             exit_code = 1
     endpoints = services.endpoints.live()
     known = {one.instance.id for one in endpoints if one.instance}
-    listed = [(cloud, one) for cloud, ones in machines.items() for one in ones if one.status not in GONE]
-    strangers = [(cloud, one) for cloud, one in listed if one.id not in known]
+    strangers = [(cloud, one) for cloud, listed in machines.items() for one in listed if one.id not in known]
     now = datetime.now(UTC)
     over = {one.id: _over(services, one, now) for one in endpoints}
     if as_json:
@@ -83,7 +82,7 @@ def _is_gone(one: Endpoint, listed: list[Instance], now: datetime) -> bool:
     """Its machine has ended without us. One that was launched a moment ago may not be listed yet."""
     if one.instance is None or one.launched is None or (now - one.launched).total_seconds() < Patience().settle:
         return False
-    return not any(other.id == one.instance.id and other.status not in GONE for other in listed)
+    return one.instance.id not in {other.id for other in listed}
 
 
 def _limits(one: Endpoint, over: str) -> str:
@@ -187,13 +186,14 @@ async def check(services: Services, choices: Choices, as_json: bool) -> int:
     return 3 if any(one.state == "failed" for one in checks) else 0
 
 
-async def check_first(services: Services, choices: Choices) -> None:
+async def check_first(services: Services, choices: Choices, plan: Plan) -> None:
     """What would fail on a machine that costs money is found before it does; capacity is the launch's to tell.
 
     Raises:
         PreflightFailed: something is missing. All of it is told.
     """
-    checks = [one for one in await services.preflight(choices) if one.state == "failed" and one.what != "capacity"]
+    looked = await services.preflight(choices, plan)
+    checks = [one for one in looked if one.state == "failed" and one.what != "capacity"]
     for one in checks[1:]:
         output.tell(f"✕ {one.what}: {one.detail}\n  {one.fix}")
     if checks:

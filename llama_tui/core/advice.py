@@ -54,6 +54,11 @@ def is_guides_choice(model: Model, kind: InstanceType) -> bool:
     return kind.gpus == size and ("A100" in kind.description or "H100" in kind.description) and size > 0
 
 
+def too_new_for_the_guide(model: Model) -> bool:
+    """The guide's vLLM 0.4.3 is known not to load it (vllm.md §6)."""
+    return model.since_vllm not in ("", "0.4.3")
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """An instance type, and what it would be for a model; the rest is empty where no model was chosen."""

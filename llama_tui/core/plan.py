@@ -175,8 +175,8 @@ def check_extras(extras: Extras) -> Extras:
     if extras.venv and not extras.venv.startswith(("/", "~/")):
         raise UsageError(f"{extras.venv} is not a path on the machine", "write --venv /… or --venv ~/…")
     for word in extras.serve_args:
-        if word.split("=")[0] in OWNED:
-            raise UsageError(f"{word.split('=')[0]} is set by the plan", OWNED[word.split("=")[0]])
+        if (flag := word.partition("=")[0]) in OWNED:
+            raise UsageError(f"{flag} is set by the plan", OWNED[flag])
     for given in extras.serve_env:
         if not _ENVIRONMENT.match(given):
             raise UsageError(f"{given!r} is no variable with a value", "write --serve-env NAME=VALUE")

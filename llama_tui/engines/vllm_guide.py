@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 
-from llama_tui.core.advice import is_guides_choice
+from llama_tui.core.advice import is_guides_choice, too_new_for_the_guide
 from llama_tui.core.models import Model
 from llama_tui.core.plan import Serving, Step
 from llama_tui.engines import steps
@@ -59,7 +59,7 @@ def warnings(serving: Serving, flags: str) -> list[str]:
     """What a person should know before money is spent."""
     model, kind = serving.model, serving.instance_type
     said = ["the guide's pins are installed by pip on Python 3.9-3.11 only; Ubuntu 24.04 brings 3.12, 22.04 3.10"]
-    if model.since_vllm not in ("", "0.4.3"):
+    if too_new_for_the_guide(model):
         first = f"vLLM 0.4.3 cannot load {model.name}: it came with {model.since_vllm}"
         said.insert(0, f"{first}; use --profile current")
     elif model.folder:

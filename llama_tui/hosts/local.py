@@ -76,10 +76,12 @@ class LocalHost:
             yield Address(f"http://127.0.0.1:{port}")
             return
 
-        relays: set[asyncio.Task[None] | None] = set()
+        relays: set[asyncio.Task[None]] = set()
 
         async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            relays.add(this := asyncio.current_task())
+            this = asyncio.current_task()
+            assert this is not None
+            relays.add(this)
             with contextlib.suppress(OSError, asyncio.CancelledError):  # it ends with the forward; nobody awaits it
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
                 await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
@@ -94,9 +96,8 @@ class LocalHost:
             yield Address(f"http://127.0.0.1:{local_port}")
         finally:
             listener.close()
-            for task in tuple(relays):
-                if task:
-                    task.cancel()
+            for task in relays:
+                task.cancel()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

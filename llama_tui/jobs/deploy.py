@@ -41,8 +41,8 @@ async def deploy(
         endpoint = await rent(endpoint, cloud, endpoints, emit, patience, not_after=not_after)
         return await set_up(endpoint, cloud, endpoints, secrets, reader, emit, patience)
     except LlamaTuiError as error:
-        endpoints.wanted(endpoint.id)  # what somebody has ended fails, and there is nothing left to clean up
-        await _clean_up(endpoints.get(endpoint.id), error, cloud, endpoints, emit, patience)
+        endpoint = endpoints.wanted(endpoint.id)  # of what somebody has ended there is nothing left to clean up
+        await _clean_up(endpoint, error, cloud, endpoints, emit, patience)
         raise
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from llama_tui.core import limits
+from llama_tui.core.advice import too_new_for_the_guide
 from llama_tui.core.errors import CredentialRejected, LlamaTuiError, PreflightFailed, UsageError, unknown
 from llama_tui.core.instances import InstanceType
 from llama_tui.core.interfaces import Cloud
@@ -130,10 +131,10 @@ async def _plan(wanted: Wanted, cloud: Cloud) -> list[Check]:
     if fit.weights_gib:
         checks = [Check("size", "ok", _size(kind, fit))]
     else:
-        unknown = "whether it fits is not known before the server has read the model"
-        checks = [Check("size", "note", f"{kind.name}: {unknown}")]
+        why = "whether it fits is not known before the server has read the model"
+        checks = [Check("size", "note", f"{kind.name}: {why}")]
     checks += [_disk(plan)]
-    if plan.profile == "guide" and plan.model.since_vllm != "0.4.3" and plan.model.since_vllm:
+    if plan.profile == "guide" and too_new_for_the_guide(plan.model):
         first = f"the guide's vLLM 0.4.3 cannot load {plan.model.name}: it came with {plan.model.since_vllm}"
         checks.append(Check("engine", "failed", first, "use --profile current"))
     if plan.rents:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from llama_tui.core.errors import HostUnreachable, LlamaTuiError, SetupFailed
 from llama_tui.core.instances import Instance
 from llama_tui.core.interfaces import Address, Cloud, Host
-from llama_tui.core.money import dollars
+from llama_tui.core.money import per_hour
 from llama_tui.endpoints import Endpoint
 from llama_tui.redact import Secret
 
@@ -101,9 +101,9 @@ def machine_runs(endpoint: Endpoint, error: LlamaTuiError) -> str:
     """The hint of an error, with what a person must know of the machine: that it runs, its price, how to end it."""
     if endpoint.launched is None or not endpoint.price_cents_per_hour:
         return error.hint
-    price = dollars(endpoint.price_cents_per_hour / 100)
+    price = per_hour(endpoint.price_cents_per_hour)
     if endpoint.instance is None:  # the cloud's own advice, another region say, is not for this
         name = endpoint.instance_name
-        return f"a machine named {name} may run at {price}/h; look, and end it: llama-tui down {endpoint.name}"
-    still = f"its machine still runs at {price}/h; end it: llama-tui down {endpoint.name}"
+        return f"a machine named {name} may run at {price}; look, and end it: llama-tui down {endpoint.name}"
+    still = f"its machine still runs at {price}; end it: llama-tui down {endpoint.name}"
     return f"{error.hint}; {still}" if error.hint else still

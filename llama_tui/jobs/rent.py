@@ -51,8 +51,11 @@ class Patience:
 
 async def find_by_name(endpoint: Endpoint, cloud: Cloud) -> Instance | None:
     """The machine of an endpoint whose id was never learned, by its unique name."""
-    named = [one for one in await cloud.instances() if one.name == endpoint.instance_name]
-    return next((one for one in named if one.status not in GONE), None)
+    return _named(endpoint, await cloud.instances())
+
+
+def _named(endpoint: Endpoint, listed: Iterable[Instance]) -> Instance | None:
+    return next((one for one in listed if one.name == endpoint.instance_name and one.status not in GONE), None)
 
 
 def may_have_launched(endpoint: Endpoint, endpoints: Endpoints) -> bool:
@@ -62,11 +65,10 @@ def may_have_launched(endpoint: Endpoint, endpoints: Endpoints) -> bool:
     return asked is not None and not (refused and refused >= asked)
 
 
-def learn(listed: Iterable[Instance], endpoints: Endpoints) -> None:
+def learn(listed: list[Instance], endpoints: Endpoints) -> None:
     """Give endpoints whose launch was never answered the machines that came of it, from a list of their account."""
-    named = {one.name: one for one in listed if one.status not in GONE}
     for endpoint in endpoints.live():
-        found = named.get(endpoint.instance_name)
+        found = _named(endpoint, listed)
         if found and endpoint.instance is None and may_have_launched(endpoint, endpoints):
             launched = endpoints.noted(endpoint.id, LAUNCH_ASKED)
             endpoints.change(endpoint.id, instance=found, launched=launched)
@@ -130,7 +132,8 @@ async def _launched(
             launched = endpoints.noted(endpoint.id, LAUNCH_ASKED) or launched
             emit(Said(f"found {found.id}, launched before"))
         else:
-            endpoint = endpoints.change(endpoint.id, launched=None)
+            if endpoint.launched:  # counted while nobody knew
+                endpoint = endpoints.change(endpoint.id, launched=None)
             found = await _launch(endpoint, cloud, endpoints, emit, patience, not_after)
         return endpoints.change(endpoint.id, instance=found, launched=launched, state="booting")
 

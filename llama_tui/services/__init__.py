@@ -142,17 +142,20 @@ class Services:
             await cloud.aclose()
         return f"valid; {machines} machine{'' if machines == 1 else 's'} running; {types} types with capacity"
 
-    async def preflight(self, choices: Choices) -> list[Check]:
-        """Whether a deploy can succeed, at no cost (jobs/preflight.py)."""
+    async def preflight(self, choices: Choices, plan: Plan | None = None) -> list[Check]:
+        """Whether a deploy can succeed, at no cost (jobs/preflight.py); `plan` is what was made of the choices."""
         from llama_tui import hub
         from llama_tui.jobs.preflight import Wanted, preflight
+
+        async def planned() -> Plan:
+            return plan or await self.plan(choices)
 
         return await preflight(
             Wanted(
                 choices=choices,
                 cloud=lambda: self.cloud(choices.cloud, choices.host),
                 model=lambda: self.model_for(choices),
-                plan=lambda: self.plan(choices),
+                plan=planned,
                 hub=hub,
                 hf_token=await asyncio.to_thread(credentials.find, "hf"),
             )
@@ -226,17 +229,21 @@ class Services:
             kind, region = earlier.instance_type.name, earlier.region
             choices = replace(choices, instance_type=choices.instance_type or kind, region=choices.region or region)
             choices = replace(choices, allowed=Allowed(), limits=merged(earlier.limits, choices.limits))
-        choices = replace(choices, image_family=choices.image_family or self.settings.lambda_.image_family)
+        choices = self._with_image(choices)
         kinds = await kinds_for(cloud, choices)
         regions = await regions_for(cloud, choices)
         return make_plan(choices, model, kinds, engine, rents=cloud.rents, regions=regions)
+
+    def _with_image(self, choices: Choices) -> Choices:
+        """The choices, with the image of config.toml where none was chosen."""
+        return replace(choices, image_family=choices.image_family or self.settings.lambda_.image_family)
 
     async def _replan(self, choices: Choices, without: frozenset[str]) -> Plan | None:
         """The plan for what is to be had now; None when that is nothing."""
         cloud = self.cloud(choices.cloud, choices.host)
         if choices.region:
             choices = replace(choices, allowed=replace(choices.allowed, regions=(choices.region,)))
-        choices = replace(choices, image_family=choices.image_family or self.settings.lambda_.image_family)
+        choices = self._with_image(choices)
         model = await self.model_for(choices)
         kinds = [kind for kind in await kinds_for(cloud, choices, without) if kind.regions]
         try:
@@ -326,10 +333,8 @@ class Services:
             return forget(endpoint, self.endpoints)
         try:
             cloud = self.cloud_of(endpoint)
-        except CredentialMissing as error:
-            if endpoint.plan and endpoint.plan.rents:
-                raise may_still_run(endpoint, f"the machine of {endpoint.name}", error.sentence) from error
-            raise
+        except CredentialMissing as error:  # only accounts that rent have a key
+            raise may_still_run(endpoint, f"the machine of {endpoint.name}", error.sentence) from error
         receipt = await terminate(
             endpoint,
             cloud=cloud,
